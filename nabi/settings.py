@@ -1,0 +1,95 @@
+"""One typed settings object, read from `nabi.toml` and `NABI_*` variables.
+
+Every setting has a default that works on a laptop. Paths are relative to `home`, so that a whole
+installation moves by moving one folder.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """Where things live and which servers to use. Immutable; validated when it is made."""
+
+    model_config = SettingsConfigDict(env_prefix="NABI_", frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=Path.cwd, description="the installation's folder; the other paths start here")
+    personas_dir: Path = Path("personas")
+    models_dir: Path = Path("models")
+    datasets_dir: Path = Path("datasets")
+    state_dir: Path = Field(default=Path("var"), description="databases, adapters, the local DVC remote, logs")
+    base_model: str = Field(
+        default="tiny-ko",
+        description="a folder in models_dir, a path, or a hub name such as Qwen/Qwen2.5-3B-Instruct",
+    )
+    database_url: str | None = Field(default=None, description="conversations and ledger; default: SQLite in state_dir")
+    mlflow_uri: str | None = Field(default=None, description="tracking server or database; default: SQLite in state_dir")
+    seed: int = 20260701
+    threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = Path(os.environ.get("NABI_HOME", ".")) / "nabi.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml)
+
+    def path(self, relative: Path) -> Path:
+        """A settings path made absolute (absolute ones stay as they are)."""
+        return (self.home / relative).resolve()
+
+    @property
+    def personas(self) -> Path:
+        return self.path(self.personas_dir)
+
+    @property
+    def models(self) -> Path:
+        return self.path(self.models_dir)
+
+    @property
+    def datasets(self) -> Path:
+        return self.path(self.datasets_dir)
+
+    @property
+    def state(self) -> Path:
+        return self.path(self.state_dir)
+
+    @property
+    def adapters(self) -> Path:
+        return self.state / "adapters"
+
+    @property
+    def mlruns(self) -> Path:
+        return self.path(Path("mlruns"))
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of nabi's own database."""
+        return self.database_url or f"sqlite:///{self.state / 'nabi.db'}"
+
+    @property
+    def mlflow(self) -> str:
+        """MLflow tracking URI."""
+        return self.mlflow_uri or f"sqlite:///{self.state / 'mlflow.db'}"
+
+
+@cache
+def get_settings() -> Settings:
+    """The process's settings, read once. Tests call `get_settings.cache_clear()`."""
+    return Settings()
