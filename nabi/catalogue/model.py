@@ -41,6 +41,8 @@ class Menu:
     is_best: bool = False
     is_sold_out: bool = False
     discount_value: int | None = None
+    allergens: tuple[str, ...] | None = None
+    """What it contains, e.g. ("우유", "밀"); () says none of them, None that the workbook does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Shop:
     closed_days: frozenset[int] = frozenset()
     address: str | None = None
     delivers: bool | None = None
+    delivery_fee: int | None = None
+    """In won; 0 is free, None is unknown."""
     rating: float | None = None
     num_favorites: int = 0
     review_snippets: tuple[str, ...] = ()
