@@ -5,6 +5,7 @@ Everything that sets one persona apart stands in its YAML file. No code knows a 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -62,6 +63,16 @@ class Style(Frozen):
     keywords: tuple[str, ...] = Field(default=(), description="tone words; an answer should hold at least one")
     forbidden: tuple[str, ...] = Field(default=(), description="never in an answer")
 
+    @field_validator("endings", "keywords", "forbidden")
+    @classmethod
+    def _compilable(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression ({error}); escape the character") from error
+        return patterns
+
 
 class Weights(Frozen):
     """Shares of the parts in the quality score; they must add up to 1."""
@@ -90,6 +101,15 @@ class Evaluation(Frozen):
     max_answer_chars: int = Field(default=300, ge=10)
     min_answer_chars: int = Field(default=2, ge=1)
     weights: Weights = Weights()
+
+    @model_validator(mode="after")
+    def _room_for_an_answer(self) -> Evaluation:
+        if self.min_answer_chars > self.max_answer_chars:
+            raise ValueError(
+                f"min_answer_chars {self.min_answer_chars} is above max_answer_chars {self.max_answer_chars};"
+                " swap or widen them"
+            )
+        return self
 
 
 class Persona(Frozen):
