@@ -1,0 +1,1 @@
+"""Readers that turn one system's export into conversations, row by row."""

@@ -1,0 +1,200 @@
+"""The tables, typed. A change here needs a new revision in `migrations/versions`; a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC and given back in UTC by every database.
+
+    SQLite keeps no zone and PostgreSQL answers in the session's zone: both are mended here.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError(f"{value!r} has no zone; only aware times are stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# Ids sort by code point in every database, or the same conversations would come in another order
+# (and make another dataset) on a server whose locale sorts differently.
+Identifier = String(200).with_variant(String(200, collation="C"), "postgresql")
+Digest = String(64)
+Name = String(64)
+
+
+class Base(DeclarativeBase):
+    """Parent of the tables; fixed constraint names let a later revision drop a constraint by name."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[type, TypeEngine[Any]]] = {datetime: UtcDateTime(), str: Text()}
+
+
+class ConversationRow(Base):
+    """One conversation as it was first brought in. `digest` covers everything that was delivered."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        Index(None, "persona_id", "occurred_at", "conversation_id"),
+        Index(None, "user_key"),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    source: Mapped[str] = mapped_column(Name)
+    occurred_at: Mapped[datetime]
+    messages: Mapped[list[dict[str, str]]] = mapped_column(JSON)
+    facts: Mapped[list[dict[str, str]]] = mapped_column(JSON)
+    user_key: Mapped[str | None] = mapped_column(Digest)
+    consent_training: Mapped[bool]
+    consent_given_at: Mapped[datetime | None]
+    consent_withdrawn_at: Mapped[datetime | None]
+    consent_guardian: Mapped[bool | None]
+    kind: Mapped[str | None]
+    feedback: Mapped[float | None]
+    adapter_version: Mapped[str | None] = mapped_column(Identifier)
+    style_tags: Mapped[list[str]] = mapped_column(JSON)
+    safety_flags: Mapped[list[str]] = mapped_column(JSON)
+    digest: Mapped[str] = mapped_column(Digest)
+    received_at: Mapped[datetime]
+
+
+class SetApartRow(Base):
+    """A conversation, or a raw row that never became one, kept out of training with its reason."""
+
+    __tablename__ = "set_apart"
+    __table_args__ = (
+        UniqueConstraint("digest"),
+        Index(None, "persona_id", "id"),
+        Index(None, "conversation_id"),
+        Index(None, "user_key"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    digest: Mapped[str] = mapped_column(Digest)
+    persona_id: Mapped[str | None] = mapped_column(Identifier)
+    conversation_id: Mapped[str | None] = mapped_column(Identifier)
+    user_key: Mapped[str | None] = mapped_column(Digest)
+    source: Mapped[str] = mapped_column(Name)
+    reason: Mapped[str]
+    detail: Mapped[str]
+    raw: Mapped[str | None]
+    window: Mapped[datetime | None]
+    set_apart_at: Mapped[datetime]
+
+
+class LearnedRow(Base):
+    """A conversation that a deployed adapter was trained on; the first such adapter is named."""
+
+    __tablename__ = "learned"
+    __table_args__ = (Index(None, "adapter_version"),)
+
+    conversation_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    adapter_version: Mapped[str] = mapped_column(Identifier)
+    dataset_version: Mapped[str] = mapped_column(Identifier)
+    learned_at: Mapped[datetime]
+
+
+class DatasetRowRow(Base):
+    """One sample of one dataset version, and the conversation it came from."""
+
+    __tablename__ = "dataset_rows"
+    __table_args__ = (
+        CheckConstraint("part IN ('train', 'holdout', 'anchor')", name="part"),
+        Index(None, "conversation_id"),
+    )
+
+    dataset_version: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    sample_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(Identifier)
+    part: Mapped[str] = mapped_column(Name)
+
+
+class WindowRow(Base):
+    """One pass of the loop for one persona, and how it ended."""
+
+    __tablename__ = "windows"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'deployed', 'kept', 'skipped', 'failed')", name="state"),
+        Index(None, "dataset_version"),
+        Index(None, "adapter_version"),
+    )
+
+    persona_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    as_of: Mapped[datetime] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(Name)
+    sentence: Mapped[str]
+    dataset_version: Mapped[str | None] = mapped_column(Identifier)
+    adapter_version: Mapped[str | None] = mapped_column(Identifier)
+    mlflow_run_id: Mapped[str | None] = mapped_column(Identifier)
+    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class TrainingRow(Base):
+    """A window that trained; at most one row a window however often it is started again."""
+
+    __tablename__ = "trainings"
+
+    persona_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    as_of: Mapped[datetime] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime]
+
+
+class LedgerRow(Base):
+    """What was live, when and why. Append-only: triggers in the database refuse changes and deletions."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        CheckConstraint("action IN ('deploy', 'rollback', 'promote')", name="action"),
+        Index(None, "persona_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    at: Mapped[datetime]
+    action: Mapped[str] = mapped_column(Name)
+    champion: Mapped[str] = mapped_column(Identifier)
+    previous: Mapped[str | None] = mapped_column(Identifier)
+    digest: Mapped[str] = mapped_column(String(128))
+    who: Mapped[str]
+    why: Mapped[str]
