@@ -29,6 +29,7 @@ class Sample(Frozen):
     kind: str | None = None
     facts: tuple[Fact, ...] = ()
     messages: tuple[Message, ...] = Field(min_length=2)
+    is_new: bool = Field(default=False, description="held out from logs that no deployed adapter has learned from yet")
 
     @property
     def question(self) -> str:
