@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     )
     database_url: str | None = Field(default=None, description="conversations and ledger; default: SQLite in state_dir")
     mlflow_uri: str | None = Field(default=None, description="tracking server or database; default: SQLite in state_dir")
+    prefect_port: int = Field(default=4200, ge=1, le=65535, description="Prefect's pages when `nabi up` runs")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's pages when `nabi up` runs")
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
 

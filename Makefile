@@ -1,0 +1,52 @@
+# The two commands of the README, and what they are made of.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Two OpenMP threads that spin on busy cores fall to an eighth of one thread's speed.
+export OMP_WAIT_POLICY := PASSIVE
+export HF_HUB_OFFLINE ?= 1
+export DVC_NO_ANALYTICS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up test check lint types imports bench clean
+
+help: ## what there is to run
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.installed ## the virtual environment with the locked versions
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "nabi needs Python 3.11 or 3.12; call: make PYTHON=/path/to/python3.11")'
+	@echo "setting up .venv (about two minutes, 2 GB) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --progress-bar off -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+run: setup ## from thin logs to a chatbot that improved itself: four windows of the loop
+	@$(BIN)/nabi tour
+
+up: setup ## Prefect's and MLflow's pages on this machine
+	@$(BIN)/nabi up
+
+test: setup ## the tests
+	$(BIN)/python -m pytest
+
+check: lint types imports ## lint, types and the direction of imports
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+bench: setup ## time of each step of one pass
+	$(BIN)/python benchmarks/one_pass.py
+
+clean: ## removes what runs made; keeps the virtual environment
+	rm -rf var mlruns datasets output .dvc/cache .dvc/tmp

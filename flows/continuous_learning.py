@@ -1,0 +1,51 @@
+"""The six-hourly loop, top to bottom: one run serves one or many personas for the window that ends at `as_of`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from nabi.personas.model import Preset
+from nabi.steps.window import Ending, Snapshot
+from tasks.bootstrap import fill_up, why_not_train
+from tasks.collect import collect, open_windows
+from tasks.deploy import deploy, each_fails_alone, keep, skip
+from tasks.evaluate import evaluate_candidate
+from tasks.filter import keep_usable
+from tasks.gate import judge
+from tasks.sense import sense
+from tasks.snapshot import take_snapshot
+from tasks.train import train_candidate
+
+
+@flow(name="continuous-learning", persist_result=True)
+def continuous_learning(persona_ids: list[str], as_of: datetime, preset: Preset | None = None) -> State[list[Ending]]:
+    """Collects, trains, evaluates and deploys what is really better; everything else leaves the champion alone."""
+    endings: list[Ending] = []
+    due: list[Snapshot] = []
+    sense()
+    for window in open_windows(persona_ids, as_of):
+        with each_fails_alone(window, endings):
+            kept = keep_usable(collect(window))
+            filled = fill_up(kept)
+            if why := why_not_train(filled):
+                endings.append(skip(filled, why))
+            else:
+                due.append(take_snapshot(filled))
+    for snapshot in due:
+        with each_fails_alone(snapshot.window, endings):
+            candidate = train_candidate(snapshot, preset)
+            judged = judge(evaluate_candidate(candidate))
+            endings.append(deploy(judged) if judged.deploy else keep(judged))
+    return closing_state(endings)
+
+
+def closing_state(endings: list[Ending]) -> State[list[Ending]]:
+    """The run's end in the Prefect UI: one plain sentence a persona."""
+    if not endings:
+        return Completed(message="every window was decided before", data=endings)
+    message = "; ".join(f"{ending.window.persona_id}: {ending.sentence}" for ending in endings)
+    failed = any(ending.state == "failed" for ending in endings)
+    return Failed(message=message, data=endings) if failed else Completed(message=message, data=endings)

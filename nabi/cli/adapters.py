@@ -1,0 +1,92 @@
+"""`nabi adapters` and `nabi rollback`: versions, what is live, and the way back."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from nabi.cli.output import AsJson, console, show
+
+app = typer.Typer(no_args_is_help=True, help="Adapter versions.")
+
+_FIGURES = ("eval/quality", "eval/grounded", "eval/style", "eval/likelihood", "eval/form", "gate/gain")
+
+
+@app.command("list")
+def list_adapters(persona: Annotated[str, typer.Argument(help="persona id")], as_json: AsJson = False) -> None:
+    """Every version of a persona's adapter, oldest first, with its figures and its part in the story."""
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    platform.persona(persona)
+    live = platform.registry.live(persona)
+    rows = []
+    for version in platform.registry.versions(persona):
+        figures = platform.tracker.run_metrics(version.run_id)
+        rows.append(
+            {
+                "adapter": version.name,
+                "role": _role(version.name, live.champion if live else None, live.previous if live else None),
+                "stage": version.stage,
+                "dataset": version.dataset_version[:12],
+                **{name.split("/")[-1]: figures.get(name) for name in _FIGURES},
+                "why": version.tags.get("why", ""),
+            }
+        )
+    show(
+        rows,
+        as_json=as_json,
+        title=f"Adapters of {persona}",
+        empty=f"{persona} has none yet: `nabi run --persona {persona}`.",
+    )
+
+
+@app.command("show")
+def show_adapter(adapter: Annotated[str, typer.Argument(help="a version such as nabiyam--v3")]) -> None:
+    """One version: digest, dataset version, files, figures."""
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    version = platform.registry.version(adapter)
+    facts = {
+        "adapter": version.name,
+        "digest": version.digest,
+        "stage": version.stage,
+        "folder": str(platform.registry.folder_of(version)),
+        "mlflow_run": version.run_id,
+        "tags": dict(version.tags),
+        "figures": platform.tracker.run_metrics(version.run_id),
+    }
+    console.print_json(data=facts)
+
+
+@app.command()
+def history(persona: Annotated[str, typer.Argument(help="persona id")], as_json: AsJson = False) -> None:
+    """Everything that was ever live, oldest first: when, what, by whom and why."""
+    from nabi.wiring import get_platform
+
+    entries = get_platform().ledger.history(persona)
+    rows = [
+        {"at": e.at, "action": e.action, "adapter": e.champion, "previous": e.previous, "who": e.who, "why": e.why}
+        for e in entries
+    ]
+    show(rows, as_json=as_json, title=f"What was live for {persona}", empty=f"Nothing was ever live for {persona}.")
+
+
+def rollback(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    why: Annotated[str, typer.Option(help="kept in the ledger")] = "rolled back by hand",
+) -> None:
+    """Puts the previous adapter back at once."""
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    platform.persona(persona)
+    live = platform.registry.rollback(persona, who=getpass.getuser(), why=why)
+    console.print(f"[bold]{live.champion}[/] is live; the way back to {live.previous} is the same command.")
+
+
+def _role(name: str, champion: str | None, previous: str | None) -> str:
+    return {champion: "champion", previous: "previous"}.get(name, "")

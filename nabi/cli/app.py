@@ -1,0 +1,48 @@
+"""The command tree, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from nabi.cli import adapters, base, catalogue, chat, datasets, learn, look, personas, up
+from nabi.errors import NabiError
+
+
+class _PlainErrors(TyperGroup):
+    """Shows a nabi error as one message instead of a stack trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except NabiError as error:
+            from rich.console import Console
+
+            Console(stderr=True).print(f"[red bold]error[/] {error}", highlight=False, soft_wrap=True)
+            sys.exit(1)
+
+
+app = typer.Typer(
+    cls=_PlainErrors,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Keeps chatbots learning, and deploys an adapter only when it is really better.",
+)
+
+app.command("run")(learn.run)
+app.command("backfill")(learn.backfill)
+app.command("tour")(learn.tour)
+app.command("ingest")(learn.ingest)
+app.command("chat")(chat.chat)
+app.command("status")(look.status)
+app.command("doctor")(look.doctor)
+app.command("up")(up.up)
+app.command("rollback")(adapters.rollback)
+app.add_typer(adapters.app, name="adapters")
+app.add_typer(base.app, name="base")
+app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(personas.app, name="personas")

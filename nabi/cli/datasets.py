@@ -1,0 +1,41 @@
+"""`nabi datasets`: dataset versions, and older ones back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nabi.cli.output import AsJson, console, show
+
+app = typer.Typer(no_args_is_help=True, help="Dataset versions.")
+
+
+@app.command("list")
+def list_versions(persona: Annotated[str, typer.Argument(help="persona id")], as_json: AsJson = False) -> None:
+    """The dataset versions a persona was trained on, newest first."""
+    from nabi.wiring import get_platform
+
+    standings = get_platform().journal.latest(persona, num=1000)
+    rows = [
+        {"dataset": s.dataset_version, "window": s.as_of, "adapter": s.adapter_version, "state": s.state}
+        for s in standings
+        if s.dataset_version
+    ]
+    show(rows, as_json=as_json, title=f"Dataset versions of {persona}", empty=f"{persona} has none yet.")
+
+
+@app.command()
+def checkout(
+    version: Annotated[str, typer.Argument(help="a dataset version, as `nabi datasets list` shows it")],
+    persona: Annotated[str | None, typer.Option(help="only this persona's part, beside the current one")] = None,
+) -> None:
+    """Gets an older dataset version back: into datasets/, or one persona's part into a folder of its own."""
+    from nabi.wiring import get_platform
+
+    datasets = get_platform().datasets
+    if persona:
+        console.print(str(datasets.checkout(version, persona)))
+        return
+    datasets.restore(version)
+    console.print(f"datasets/ and datasets.dvc are at {version}")

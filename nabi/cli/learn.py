@@ -1,0 +1,184 @@
+"""`nabi run`, `nabi backfill`, `nabi ingest`: the loop by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nabi.cli.moments import parse_moment, parse_span
+from nabi.cli.output import AsJson, console, show, table_of
+from nabi.cli.progress import progress_lines
+from nabi.settings import Settings, get_settings
+
+Personas = Annotated[
+    list[str] | None, typer.Option("--persona", help="persona id; repeat it for several; default: all")
+]
+PresetName = Annotated[str | None, typer.Option("--preset", help="low-memory, balanced or high-quality")]
+
+
+def run(
+    persona: Personas = None,
+    as_of: Annotated[str | None, typer.Option(help="end of the window; default: now")] = None,
+    preset: PresetName = None,
+    as_json: AsJson = False,
+) -> None:
+    """One pass of the loop now, with live progress, ending in a table."""
+    moment = parse_moment(as_of, option="--as-of")
+    settings = get_settings()
+    persona_ids = chosen_personas(persona)
+    with orchestrated(settings):
+        from flows.continuous_learning import continuous_learning
+
+        state = continuous_learning(persona_ids, moment, chosen_preset(preset), return_state=True)
+    report(persona_ids, [moment], as_json=as_json)
+    if state.is_failed() or state.is_crashed():
+        raise typer.Exit(1)
+
+
+def backfill(
+    start: Annotated[str, typer.Option("--from", help="start of the first window, e.g. 2026-07-01T06:00")],
+    end: Annotated[str, typer.Option("--to", help="end of the last window")],
+    every: Annotated[str, typer.Option(help="length of a window")] = "6h",
+    persona: Personas = None,
+    as_json: AsJson = False,
+) -> None:
+    """The loop over past windows, in order; windows that were decided before stay as they are."""
+    persona_ids = chosen_personas(persona)
+    span = parse_span(every, option="--every")
+    begin, finish = parse_moment(start, option="--from"), parse_moment(end, option="--to")
+    ends = replay(persona_ids, begin, finish, span)
+    report(persona_ids, ends, as_json=as_json)
+    if any(row["state"] == "failed" for row in windows_table(persona_ids, ends)):
+        raise typer.Exit(1)
+
+
+def ingest(
+    file: Annotated[Path, typer.Argument(help="a JSONL file of conversations", exists=True, dir_okay=False)],
+    source: Annotated[str, typer.Option(help="what wrote it: chat")] = "chat",
+    persona: Annotated[str | None, typer.Option(help="whose conversations they are, when the rows do not say")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Brings conversations in; every refused row is listed with its reason and kept apart."""
+    rows = ingest_report(file, source, persona)
+    refused = rows.pop("refused rows")
+    if as_json:
+        console.print_json(data={**rows, "refused": refused})
+        return
+    show([rows], as_json=False, title=str(file), empty="")
+    if refused:
+        console.print(table_of(refused, "Refused, and kept apart"))
+
+
+def ingest_report(file: Path, source: str, persona: str | None) -> dict[str, Any]:
+    """Ingests a file; counts and refused rows ready to print."""
+    from nabi.conversations.ingest import ingest_file, load_or_create_key
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    key = load_or_create_key(platform.settings.state / "secrets" / "user.key")
+    done = ingest_file(file, source, platform.store, persona, key)
+    refused = [{"line": r.line, "field": r.field, "reason": r.reason} for r in done.refused]
+    return {"new": done.accepted, "known": done.known, "refused": len(refused), "refused rows": refused}
+
+
+def replay(persona_ids: Sequence[str], begin: datetime, finish: datetime, span: Any) -> list[datetime]:
+    """Runs the windows through the backfill flow; the ends of the windows."""
+    with orchestrated(get_settings()):
+        from flows.backfill import backfill as backfill_flow
+        from flows.backfill import window_ends
+
+        ends = window_ends(begin, finish, span)
+        backfill_flow(list(persona_ids), begin, finish, span)
+    return ends
+
+
+def chosen_personas(asked: Sequence[str] | None) -> list[str]:
+    """The personas asked for, each checked; all of them when none was named."""
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    return [platform.persona(persona_id).id for persona_id in asked] if asked else list(platform.personas())
+
+
+def chosen_preset(name: str | None) -> Any:
+    """A preset's name, checked.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    from nabi.errors import ConfigError
+    from nabi.training.recipe import PRESETS
+
+    if name is not None and name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}", where="--preset", fix=f"Choose from {', '.join(PRESETS)}.")
+    return name
+
+
+@contextmanager
+def orchestrated(settings: Settings) -> Iterator[None]:
+    """Prefect's client set up for this process, against the server of `nabi up` or one that lives as long as the block.
+
+    Prefect reads its settings when it is imported, so this must come before any import of `flows`.
+    """
+    from nabi.integrations.local_servers import (
+        free_port,
+        prefect_environment,
+        prefect_server,
+        running_servers,
+        serving,
+    )
+
+    running = running_servers(settings).get("prefect")
+    if running:
+        os.environ.update(prefect_environment(settings, int(running.rsplit(":", 1)[1])))
+        with progress_lines():
+            yield
+        return
+    server = prefect_server(settings, free_port())
+    os.environ.update(server.environment)
+    console.print("starting the Prefect server …")
+    with serving(server, settings.state / "logs"), progress_lines():
+        yield
+
+
+def windows_table(persona_ids: Sequence[str], ends: Sequence[datetime]) -> list[dict[str, Any]]:
+    """One row a persona and window, as the journal has it."""
+    from nabi.wiring import get_platform
+
+    journal = get_platform().journal
+    wanted = set(ends)
+    rows = []
+    for persona_id in persona_ids:
+        for standing in reversed(journal.latest(persona_id, num=1000)):
+            if standing.as_of in wanted:
+                rows.append(_window_row(standing))
+    return rows
+
+
+def _window_row(standing: Any) -> dict[str, Any]:
+    figures = standing.figures
+    gain = figures.get("gain")
+    return {
+        "persona": standing.persona_id,
+        "window": standing.as_of,
+        "new": figures.get("num_new"),
+        "samples": figures.get("num_train"),
+        "dataset": (standing.dataset_version or "")[:12],
+        "adapter": standing.adapter_version,
+        "loss": figures.get("holdout_loss"),
+        "quality": figures.get("candidate_quality"),
+        "gain": None if gain is None else f"{gain:+.1%}",
+        "state": standing.state,
+        "why": standing.sentence,
+    }
+
+
+def report(persona_ids: Sequence[str], ends: Sequence[datetime], *, as_json: bool) -> None:
+    """The windows' endings, as a table or JSON."""
+    show(windows_table(persona_ids, ends), as_json=as_json, title="Windows", empty="Nothing ran.")

@@ -1,0 +1,131 @@
+"""`nabi status` and `nabi doctor`: what is live and why; what this machine can do and what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from nabi.cli.output import AsJson, console, show
+from nabi.errors import NabiError
+from nabi.settings import Settings, get_settings
+
+_NEEDED = ("torch", "transformers", "peft", "bitsandbytes", "prefect", "mlflow", "dvc", "evaluate", "pandas", "openpyxl")
+
+
+def status(as_json: AsJson = False) -> None:
+    """What is live for every persona, how its newest window ended, and what waits."""
+    from nabi.integrations.local_servers import running_servers
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    now = datetime.now(UTC)
+    rows = []
+    for persona in platform.personas().values():
+        live = platform.ledger.live(persona.id)
+        newest = platform.journal.latest(persona.id, num=1)
+        waiting = len(platform.store.unlearned(persona.id, now))
+        rows.append(
+            {
+                "persona": persona.id,
+                "adapter": live.champion if live else "base",
+                "previous": live.previous if live else None,
+                "new": f"{waiting} of {persona.limits.min_new_samples}",
+                "window": newest[0].as_of if newest else None,
+                "last": newest[0].sentence or newest[0].state if newest else "never ran",
+            }
+        )
+    show(rows, as_json=as_json, title="Personas", empty="No persona is declared: add a YAML file to personas/.")
+    if not as_json:
+        servers = running_servers(platform.settings)
+        where = ", ".join(f"{name} {url}" for name, url in servers.items()) or "not up; start it with `nabi up`"
+        console.print(f"servers: {where}")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine can do, and what is missing; exits non-zero when the loop could not run."""
+    import typer
+
+    settings = get_settings()
+    checks: tuple[tuple[str, Callable[[Settings], str]], ...] = (
+        ("libraries", _libraries),
+        ("base model", _base_model),
+        ("personas", _personas),
+        ("database", _database),
+        ("processor", _processor),
+        ("gpu", _gpu),
+        ("training", _training_plan),
+        ("disk", _disk),
+    )
+    rows: list[dict[str, Any]] = []
+    for name, check in checks:
+        try:
+            rows.append({"check": name, "state": "ok", "what": check(settings)})
+        except NabiError as error:
+            rows.append({"check": name, "state": "missing", "what": str(error)})
+    show(rows, as_json=as_json, title="This machine", empty="")
+    if any(row["state"] == "missing" for row in rows):
+        raise typer.Exit(1)
+
+
+def _libraries(settings: Settings) -> str:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise NabiError(f"not installed: {', '.join(missing)}", fix="Run `make setup`.")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _NEEDED)
+
+
+def _base_model(settings: Settings) -> str:
+    from nabi.training.base_model import resolve_base
+
+    base = resolve_base(settings.base_model, settings.models)
+    return f"{base.name} ({base.source}, revision {base.revision[:12]})"
+
+
+def _personas(settings: Settings) -> str:
+    from nabi.personas.load import load_personas
+
+    return f"{len(load_personas(settings.personas))} declared in {settings.personas}"
+
+
+def _database(settings: Settings) -> str:
+    from nabi.wiring import get_platform
+
+    return f"reachable: {get_platform().database.address}"
+
+
+def _processor(settings: Settings) -> str:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return f"{os.cpu_count()} cores, {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB memory free"
+
+
+def _gpu(settings: Settings) -> str:
+    from nabi.resources.sensors import read_resources
+
+    reading = read_resources()
+    if reading.gpu is None:
+        return f"none ({reading.gpu_note})"
+    return f"{reading.gpu.name}, {reading.gpu.memory_free_bytes / 2**30:.1f} GiB free"
+
+
+def _training_plan(settings: Settings) -> str:
+    """What a training would do on this machine with the chosen base."""
+    import torch
+
+    if torch.cuda.is_available():
+        kind = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return f"on the GPU in {kind}; a recipe with four_bit trains over a 4-bit base (QLoRA)"
+    return "on the CPU in float32: minutes with tiny-ko, far slower with a base of billions of parameters"
+
+
+def _disk(settings: Settings) -> str:
+    free = shutil.disk_usage(settings.home).free / 2**30
+    if free < 1:
+        raise NabiError(f"{free:.1f} GiB free", where=str(settings.home), fix="Free some space: a run needs about 1 GiB.")
+    return f"{free:.0f} GiB free at {settings.home}"

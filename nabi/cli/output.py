@@ -1,0 +1,63 @@
+"""How commands print: one console, tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str, empty: str) -> None:
+    """Rows as a table, or as a JSON list.
+
+    Args:
+        empty: what to say when there are no rows.
+    """
+    if as_json:
+        print(json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=2, default=_plain))
+    elif not rows:
+        console.print(empty)
+    else:
+        console.print(table_of(rows, title))
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """A table whose columns are the first row's keys."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in rows[0]:
+        # Long sentences wrap; short columns keep their words whole.
+        table.add_column(column, overflow="fold", no_wrap=column in _NARROW)
+    for row in rows:
+        table.add_row(*("" if value is None else _cell(value) for value in row.values()))
+    return table
+
+
+_NARROW = frozenset({"window", "persona", "adapter", "samples", "state", "gain", "dataset"})
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,177 @@
+"""Prefect's and MLflow's servers as processes on this machine, bound to 127.0.0.1 and quiet.
+
+Nothing is imported from either: they are started as commands and asked over HTTP whether they are ready.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nabi.errors import ConfigError, TransientError
+from nabi.settings import Settings
+
+HOST = "127.0.0.1"
+_READY_SECONDS = 120.0
+_STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A command that serves HTTP on 127.0.0.1."""
+
+    name: str
+    port: int
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    health_path: str = "/"
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+def prefect_environment(settings: Settings, port: int) -> dict[str, str]:
+    """What server and clients of this installation's Prefect share: state in our folder, no call to the outside."""
+    home = settings.state / "prefect"
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # The second UI loads fonts from the outside; the first one is complete without a network.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "nabi",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    }
+
+
+def prefect_server(settings: Settings, port: int) -> Server:
+    return Server(
+        name="prefect",
+        port=port,
+        command=(sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)),
+        environment=prefect_environment(settings, port),
+        health_path="/api/health",
+    )
+
+
+def mlflow_server(settings: Settings, port: int) -> Server:
+    """MLflow's slim form: two processes instead of fifteen."""
+    command = (sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1")
+    stores = ("--backend-store-uri", settings.mlflow, "--artifacts-destination", str(settings.mlruns))
+    return Server(
+        name="mlflow",
+        port=port,
+        command=(*command, *stores, "--serve-artifacts"),
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        health_path="/health",
+    )
+
+
+def is_ready(server: Server) -> bool:
+    try:
+        with urllib.request.urlopen(server.url + server.health_path, timeout=2) as answer:
+            return int(answer.status) == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@contextmanager
+def serving(server: Server, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a server for the length of the block, ready when the block begins.
+
+    Args:
+        logs: folder for the server's own output.
+
+    Raises:
+        ConfigError: the port is taken.
+        TransientError: the server died or did not become ready in two minutes; the message quotes its log.
+    """
+    if port_is_taken(server.port):
+        raise ConfigError(
+            f"port {server.port} is taken, so {server.name} cannot start",
+            fix=f"Stop what listens there or set NABI_{server.name.upper()}_PORT.",
+        )
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{server.name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            server.command,
+            env={**os.environ, **server.environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that its children can be stopped with it, and Ctrl-C reaches only us
+        )
+    try:
+        _wait_until_ready(server, process, log)
+        yield process
+    finally:
+        stop(process)
+
+
+def _wait_until_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not is_ready(server):
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-2000:]
+            raise TransientError(f"{server.name} did not start. The end of {log}:\n{tail}")
+        time.sleep(0.2)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks the server and its children to end, and insists after 15 seconds."""
+    for ask in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, ask)
+        try:
+            process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def note_running(settings: Settings, servers: Mapping[str, str]) -> Path:
+    """Leaves word of the servers that `nabi up` runs (name → address), for other commands to find."""
+    path = settings.state / "run" / "up.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"pid": os.getpid(), "servers": dict(servers)}))
+    return path
+
+
+def running_servers(settings: Settings) -> dict[str, str]:
+    """Name → address of what `nabi up` runs on this installation; empty when it is not up."""
+    path = settings.state / "run" / "up.json"
+    try:
+        noted = json.loads(path.read_text())
+        os.kill(noted["pid"], 0)
+    except (FileNotFoundError, ProcessLookupError, json.JSONDecodeError):
+        return {}
+    return dict(noted["servers"])

@@ -1,0 +1,270 @@
+"""The only module that imports mlflow: runs, figures, logged adapters and their versions.
+
+It uses `MlflowClient` throughout. MLflow's module-level functions keep the active run in a global, which two
+personas in one process would overwrite.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException, RestException
+
+from nabi.errors import ModelError, TransientError
+
+CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
+DIGEST_TAG = "nabi.digest"
+PASS_TAG = "nabi.pass"
+_MAX_METRICS_A_BATCH = 1000  # MLflow refuses a larger log_batch
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedVersion:
+    """One registered adapter version as MLflow knows it."""
+
+    persona_id: str
+    number: int
+    run_id: str
+    source: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    stage: str = "None"
+
+    @property
+    def digest(self) -> str:
+        return self.tags.get(DIGEST_TAG, "")
+
+
+@contextmanager
+def _plain_errors(doing: str) -> Iterator[None]:
+    """MLflow's errors as nabi's: an answer from the server is final, a missing answer is worth another try."""
+    try:
+        yield
+    except RestException as error:
+        raise ModelError(f"MLflow refused {doing}: {error.message}") from error
+    except MlflowException as error:
+        raise TransientError(
+            f"MLflow could not be reached while {doing}: {error.message}",
+            fix="Check NABI_MLFLOW_URI and that the server is up (`nabi up`); the run can be repeated.",
+        ) from error
+
+
+class Tracker:
+    """Runs, metrics, datasets and adapter versions of every persona: one MLflow experiment a persona.
+
+    Args:
+        uri: tracking and registry store, e.g. `sqlite:////srv/nabi/var/mlflow.db` or `http://127.0.0.1:5000`.
+        artifacts: folder for artifacts; unused when `uri` is a server, which has its own.
+    """
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._artifacts = None if uri.startswith("http") else artifacts
+
+    # Runs
+
+    def open_run(self, persona_id: str, pass_id: str, tags: Mapping[str, str]) -> str:
+        """The run of one pass, made once: a repeated pass finds the run it began.
+
+        Args:
+            pass_id: identifies the pass, e.g. `nabiyam@2026-07-01T03:00:00+00:00`; also the run's name.
+        """
+        with _plain_errors("opening a run"):
+            experiment_id = self._experiment(persona_id)
+            found = self._client.search_runs(
+                [experiment_id], filter_string=f"tags.`{PASS_TAG}` = '{pass_id}'", max_results=1
+            )
+            if found:
+                run_id: str = found[0].info.run_id
+                self._client.update_run(run_id, status="RUNNING")
+                return run_id
+            run = self._client.create_run(
+                experiment_id, run_name=pass_id, tags={PASS_TAG: pass_id, "persona": persona_id, **tags}
+            )
+            return str(run.info.run_id)
+
+    def close_run(self, run_id: str, *, failed: bool = False) -> None:
+        with _plain_errors("closing a run"):
+            self._client.set_terminated(run_id, status="FAILED" if failed else "FINISHED")
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Parameters as MLflow shows them; a repeated pass may log the same values again."""
+        with _plain_errors("logging parameters"):
+            self._client.log_batch(run_id, params=[Param(k, str(v)[:6000]) for k, v in params.items()])
+
+    def log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        with _plain_errors("logging tags"):
+            self._client.log_batch(run_id, tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        self.log_curve(run_id, [(step, name, value) for name, value in metrics.items()])
+
+    def log_curve(self, run_id: str, points: Sequence[tuple[int, str, float]]) -> None:
+        """Many (step, name, value) in as few requests as MLflow allows."""
+        now = int(time.time() * 1000)
+        entities = [Metric(name, float(value), now, step) for step, name, value in points]
+        with _plain_errors("logging metrics"):
+            for start in range(0, len(entities), _MAX_METRICS_A_BATCH):
+                self._client.log_batch(run_id, metrics=entities[start : start + _MAX_METRICS_A_BATCH])
+
+    def log_dataset(self, run_id: str, *, name: str, version: str, digest: str, profile: Mapping[str, Any]) -> None:
+        """Names the exact DVC version that the run learned from."""
+        dataset = Dataset(
+            name=name,
+            digest=version,
+            source_type="dvc",
+            source=json.dumps({"dvc_md5": version, "path": f"datasets/{name}"}),
+            profile=json.dumps(profile),
+        )
+        tags = [InputTag("mlflow.data.context", "training"), InputTag("dvc.md5", version), InputTag("sha256", digest)]
+        with _plain_errors("logging a dataset"):
+            self._client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=tags)])
+
+    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        with _plain_errors("storing an artifact"):
+            self._client.log_artifact(run_id, str(path), folder)
+
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        with _plain_errors("storing an artifact"):
+            self._client.log_text(run_id, text, name)
+
+    def experiment_id(self, persona_id: str) -> str | None:
+        """The persona's experiment, for a link into the UI; None before its first run."""
+        with _plain_errors("reading an experiment"):
+            experiment = self._client.get_experiment_by_name(persona_id)
+            return str(experiment.experiment_id) if experiment else None
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        with _plain_errors("reading a run"):
+            return dict(self._client.get_run(run_id).data.metrics)
+
+    # Adapter versions
+
+    def register_adapter(
+        self,
+        run_id: str,
+        persona_id: str,
+        folder: Path,
+        *,
+        digest: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+    ) -> TrackedVersion:
+        """Stores an adapter's files and makes the persona's next version of them.
+
+        Only the adapter's own bytes are stored: `mlflow.transformers.log_model` would copy the whole base model.
+        The same digest from the same run is registered once, however often the pass is repeated.
+        """
+        with _plain_errors("registering an adapter"):
+            for known in self.versions(persona_id):
+                if known.run_id == run_id and known.digest == digest:
+                    return known
+            model = self._client.create_logged_model(
+                experiment_id=self._experiment(persona_id),
+                name=f"{persona_id}-adapter",
+                source_run_id=run_id,
+                model_type="lora-adapter",
+                tags={DIGEST_TAG: digest, **tags},
+                params=dict(params),
+            )
+            self._client.log_model_artifacts(model.model_id, str(folder))
+            self._client.finalize_logged_model(model.model_id, "READY")
+            self._ensure_registered_model(persona_id)
+            version = self._client.create_model_version(
+                persona_id,
+                source=f"models:/{model.model_id}",
+                run_id=run_id,
+                tags={DIGEST_TAG: digest, **tags},
+                model_id=model.model_id,
+            )
+            return _tracked(version)
+
+    def versions(self, persona_id: str) -> list[TrackedVersion]:
+        """All versions of a persona's adapter, oldest first."""
+        with _plain_errors("listing adapter versions"):
+            found = self._client.search_model_versions(f"name='{persona_id}'", order_by=["version_number ASC"])
+            return [_tracked(version) for version in found]
+
+    def fetch_adapter(self, version: TrackedVersion, destination: Path) -> Path:
+        """Brings an adapter's files from the artifact store to this machine."""
+        model_id = version.source.removeprefix("models:/")
+        with _plain_errors("fetching an adapter"):
+            from mlflow.artifacts import download_artifacts
+
+            location = self._client.get_logged_model(model_id).artifact_location
+            return Path(
+                download_artifacts(
+                    artifact_uri=location, dst_path=str(destination), tracking_uri=self._client.tracking_uri
+                )
+            )
+
+    def tag_version(self, persona_id: str, number: int, tags: Mapping[str, str]) -> None:
+        with _plain_errors("tagging an adapter version"):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(persona_id, str(number), key, value)
+
+    def mirror_stages(self, persona_id: str, aliases: Mapping[str, int | None], stages: Mapping[int, str]) -> None:
+        """Makes MLflow show what the ledger says.
+
+        Args:
+            aliases: champion, candidate and previous, each with a version number or None.
+            stages: MLflow stage by version number: Production, Staging, Archived or None. Upstream calls stages
+                deprecated; the tag `stage` says the same and stays.
+        """
+        with _plain_errors("mirroring stages"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            held = self._client.get_registered_model(persona_id).aliases
+            for alias, number in aliases.items():
+                if number is not None:
+                    self._client.set_registered_model_alias(persona_id, alias, str(number))
+                elif alias in held:
+                    self._client.delete_registered_model_alias(persona_id, alias)
+            for version in self.versions(persona_id):
+                stage = stages.get(version.number, "None")
+                if version.stage != stage:
+                    self._client.transition_model_version_stage(persona_id, str(version.number), stage)
+                    self._client.set_model_version_tag(persona_id, str(version.number), "stage", stage.lower())
+
+    def aliases(self, persona_id: str) -> dict[str, int]:
+        """Alias → version number."""
+        with _plain_errors("reading aliases"):
+            return {k: int(v) for k, v in self._client.get_registered_model(persona_id).aliases.items()}
+
+    def _experiment(self, persona_id: str) -> str:
+        found = self._client.get_experiment_by_name(persona_id)
+        if found:
+            return str(found.experiment_id)
+        location = (self._artifacts / persona_id).as_uri() if self._artifacts else None
+        try:
+            return str(self._client.create_experiment(persona_id, artifact_location=location))
+        except MlflowException:
+            # Another run of the same persona made it between the look and the creation.
+            found = self._client.get_experiment_by_name(persona_id)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def _ensure_registered_model(self, persona_id: str) -> None:
+        if not self._client.search_registered_models(f"name='{persona_id}'", max_results=1):
+            self._client.create_registered_model(persona_id, description=f"LoRA adapters of {persona_id}")
+
+
+def _tracked(version: Any) -> TrackedVersion:
+    return TrackedVersion(
+        persona_id=version.name,
+        number=int(version.version),
+        run_id=version.run_id,
+        source=version.source,
+        tags=dict(version.tags),
+        stage=version.current_stage or "None",
+    )

@@ -1,0 +1,184 @@
+"""Adapter versions from training to retirement, and the one place where the live adapter changes.
+
+The ledger decides what is live, in one transaction. MLflow's aliases and stages are a mirror of it for people
+to look at: three separate calls could never be atomic.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nabi.errors import ConfigError, ModelError
+from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, TrackedVersion, Tracker
+from nabi.registry.ledger import Entry, Ledger, Live
+
+logger = logging.getLogger(__name__)
+
+_VERSION_NAME = re.compile(r"(?P<persona>[a-z0-9]+(?:-[a-z0-9]+)*)--v(?P<number>[1-9][0-9]*)")
+
+
+def version_name(persona_id: str, number: int) -> str:
+    """The immutable name of an adapter version, e.g. `nabiyam--v7`."""
+    return f"{persona_id}--v{number}"
+
+
+def parse_version_name(name: str) -> tuple[str, int]:
+    """(persona id, number) of an adapter version's name.
+
+    Raises:
+        ConfigError: the name has another form.
+    """
+    match = _VERSION_NAME.fullmatch(name)
+    if not match:
+        raise ConfigError(f"{name!r} is no adapter version", fix="Versions are written as nabiyam--v7.")
+    return match["persona"], int(match["number"])
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterVersion:
+    """One registered adapter of a persona."""
+
+    persona_id: str
+    number: int
+    digest: str
+    run_id: str
+    stage: str
+    tags: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return version_name(self.persona_id, self.number)
+
+    @property
+    def dataset_version(self) -> str:
+        return self.tags.get("dataset_version", "")
+
+
+class AdapterRegistry:
+    """Registers, deploys and rolls back adapters.
+
+    Args:
+        tracker: where versions and their figures are kept.
+        ledger: what is and was live.
+        folder: local adapters, one folder a persona, one below it a version.
+    """
+
+    def __init__(self, tracker: Tracker, ledger: Ledger, folder: Path) -> None:
+        self._tracker = tracker
+        self._ledger = ledger
+        self._folder = folder
+
+    def candidate_folder(self, persona_id: str, label: str) -> Path:
+        """Where a training may write before its adapter has a version."""
+        return self._folder / persona_id / "candidates" / label
+
+    def register(
+        self, persona_id: str, run_id: str, trained: Path, digest: str, *, tags: Mapping[str, str]
+    ) -> AdapterVersion:
+        """Makes the persona's next version of a trained adapter folder; the same digest and run only once."""
+        tracked = self._tracker.register_adapter(run_id, persona_id, trained, digest=digest, tags=tags, params={})
+        self._keep_local(trained, self._local(persona_id, tracked.number))
+        self.mirror(persona_id)
+        return _version(tracked)
+
+    def versions(self, persona_id: str) -> list[AdapterVersion]:
+        """All versions, oldest first."""
+        return [_version(tracked) for tracked in self._tracker.versions(persona_id)]
+
+    def version(self, name: str) -> AdapterVersion:
+        """The version of that name.
+
+        Raises:
+            ConfigError: there is none; the message lists those there are.
+        """
+        persona_id, number = parse_version_name(name)
+        versions = self.versions(persona_id)
+        for version in versions:
+            if version.number == number:
+                return version
+        known = ", ".join(v.name for v in versions) or "none yet"
+        raise ConfigError(f"there is no adapter {name}", fix=f"Known versions: {known}.")
+
+    def folder_of(self, version: AdapterVersion) -> Path:
+        """The adapter's files on this machine, fetched from the artifact store when they are not here."""
+        local = self._local(version.persona_id, version.number)
+        if not local.is_dir():
+            tracked = next(t for t in self._tracker.versions(version.persona_id) if t.number == version.number)
+            incoming = local.with_suffix(".incoming")
+            shutil.rmtree(incoming, ignore_errors=True)
+            self._keep_local(self._tracker.fetch_adapter(tracked, incoming), local)
+            shutil.rmtree(incoming, ignore_errors=True)
+        return local
+
+    def live(self, persona_id: str) -> Live | None:
+        """What answers now; None while the bare base does."""
+        return self._ledger.live(persona_id)
+
+    def deploy(self, version: AdapterVersion, *, who: str, why: str) -> Entry:
+        """Makes a version the champion; the champion so far becomes the rollback target."""
+        self.folder_of(version)  # a champion that cannot be loaded must fail here, not in front of a user
+        entry = self._ledger.deploy(version.persona_id, version.name, version.digest, who=who, why=why)
+        logger.info("%s is live (%s)", version.name, why)
+        self._tracker.tag_version(version.persona_id, version.number, {"decision": "deployed", "why": why})
+        self.mirror(version.persona_id)
+        return entry
+
+    def rollback(self, persona_id: str, *, who: str, why: str) -> Entry:
+        """Puts the previous champion back at once.
+
+        Raises:
+            ConfigError: the persona has no previous champion.
+        """
+        entry = self._ledger.rollback(persona_id, who=who, why=why)
+        logger.info("%s is live again (%s)", entry.champion, why)
+        self.mirror(persona_id)
+        return entry
+
+    def reject(self, version: AdapterVersion, *, why: str) -> None:
+        """Records that a candidate was kept out, so that nobody wonders later."""
+        self._tracker.tag_version(version.persona_id, version.number, {"decision": "kept out", "why": why})
+        self.mirror(version.persona_id)
+
+    def mirror(self, persona_id: str) -> None:
+        """Brings MLflow's aliases and stages in line with the ledger; safe to repeat."""
+        versions = self._tracker.versions(persona_id)
+        if not versions:
+            return
+        live = self._ledger.live(persona_id)
+        champion = parse_version_name(live.champion)[1] if live else None
+        previous = parse_version_name(live.previous)[1] if live and live.previous else None
+        undecided = [v.number for v in versions if v.number > (champion or 0) and "decision" not in v.tags]
+        candidate = undecided[-1] if undecided else None
+        stages = {v.number: "Archived" for v in versions}
+        if candidate is not None:
+            stages[candidate] = "Staging"
+        if champion is not None:
+            stages[champion] = "Production"
+        self._tracker.mirror_stages(persona_id, {CHAMPION: champion, PREVIOUS: previous, CANDIDATE: candidate}, stages)
+
+    def _local(self, persona_id: str, number: int) -> Path:
+        return self._folder / persona_id / version_name(persona_id, number)
+
+    def _keep_local(self, source: Path, local: Path) -> None:
+        if local.is_dir():
+            return
+        if not source.is_dir():
+            raise ModelError(f"the adapter's files are gone from {source}", fix="Run the training again.")
+        local.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(local)
+
+
+def _version(tracked: TrackedVersion) -> AdapterVersion:
+    return AdapterVersion(
+        persona_id=tracked.persona_id,
+        number=tracked.number,
+        digest=tracked.digest,
+        run_id=tracked.run_id,
+        stage=tracked.stage,
+        tags=tracked.tags,
+    )

@@ -1,0 +1,53 @@
+"""Bootstrap: as many catalogue dialogues as the logs lack, and whether there is enough to train at all."""
+
+from __future__ import annotations
+
+from nabi.catalogue.dialogues import make_dialogues
+from nabi.conversations.records import Conversation
+from nabi.datasets.snapshot import bootstrap_needed
+from nabi.personas.model import Persona
+from nabi.steps.window import Filled, Kept
+from nabi.wiring import Platform
+
+
+def fill_up(platform: Platform, kept: Kept) -> Filled:
+    """Counts the catalogue dialogues that this window needs, and those of them the live adapter has not seen."""
+    persona = platform.persona(kept.window.persona_id)
+    target = persona.bootstrap.target if persona.bootstrap else 0
+    needed = bootstrap_needed(kept.num_new + kept.num_learned, target)
+    # Fewer dialogues are always a part of more (see `build_snapshot`), so counting tells which are new.
+    learned = platform.store.learned_ids(persona.id)
+    seen = sum(dialogue.conversation_id in learned for dialogue in bootstrap_pool(platform, persona))
+    return Filled(
+        window=kept.window,
+        num_new_logs=kept.num_new,
+        num_learned_logs=kept.num_learned,
+        num_bootstrap=needed,
+        num_new_bootstrap=max(0, needed - seen),
+    )
+
+
+def bootstrap_pool(platform: Platform, persona: Persona) -> list[Conversation]:
+    """The catalogue dialogues to choose from, always the same: enough for the anchors and for empty logs."""
+    catalogue = platform.catalogue(persona)
+    if catalogue is None or persona.bootstrap is None:
+        return []
+    return make_dialogues(
+        catalogue,
+        persona.id,
+        persona.bootstrap.target + persona.evaluation.anchors,
+        seed=platform.settings.seed,
+        daily_limit=persona.bootstrap.daily_limit,
+    )
+
+
+def why_not_train(platform: Platform, filled: Filled) -> str | None:
+    """The sentence that says why this window trains nothing; None when it should train."""
+    window = filled.window
+    limits = platform.persona(window.persona_id).limits
+    if filled.num_new < limits.min_new_samples:
+        return f"skipped: {filled.num_new} of {limits.min_new_samples} new samples"
+    trained = platform.journal.other_trainings_on_day(window.persona_id, window.as_of, limits.timezone)
+    if trained >= limits.max_trainings_per_day:
+        return f"skipped: {trained} trainings today already, the limit is {limits.max_trainings_per_day}"
+    return None

@@ -1,0 +1,46 @@
+"""Collect and curate: what was said before the window's end, and which of it may be learned from."""
+
+from __future__ import annotations
+
+from nabi.conversations.records import Conversation
+from nabi.curation.chain import Curated, curate
+from nabi.steps.window import Collected, Kept, Window
+from nabi.wiring import Platform
+
+
+def open_window(platform: Platform, window: Window) -> str | None:
+    """Marks the window as begun; the sentence it ended with when it is already decided, else None."""
+    standing = platform.journal.start(window.persona_id, window.as_of)
+    return standing.sentence if standing else None
+
+
+def collect(platform: Platform, window: Window) -> Collected:
+    """Counts what the store holds before the window's end."""
+    everything = platform.store.before(window.persona_id, window.as_of)
+    unlearned = platform.store.unlearned(window.persona_id, window.as_of)
+    return Collected(window=window, num_new=len(unlearned), num_learned=len(everything) - len(unlearned))
+
+
+def keep_usable(platform: Platform, collected: Collected) -> Kept:
+    """Sets apart, with the reason, what may not or should not be learned from."""
+    window = collected.window
+    new, learned = curated_logs(platform, window)
+    refused = [*new.refused, *learned.refused]
+    platform.store.set_apart(window.as_of, refused)
+    counts: dict[str, int] = {}
+    for refusal in refused:
+        counts[refusal.reason] = counts.get(refusal.reason, 0) + 1
+    return Kept(window=window, num_new=len(new.kept), num_learned=len(learned.kept), refused=counts)
+
+
+def curated_logs(platform: Platform, window: Window) -> tuple[Curated, Curated]:
+    """The window's new and already learned conversations after curation; the same answer each time it is asked."""
+    persona = platform.persona(window.persona_id)
+    unlearned = platform.store.unlearned(window.persona_id, window.as_of)
+    new_ids = {conversation.conversation_id for conversation in unlearned}
+    learned: list[Conversation] = [
+        conversation
+        for conversation in platform.store.before(window.persona_id, window.as_of)
+        if conversation.conversation_id not in new_ids
+    ]
+    return curate(unlearned, persona), curate(learned, persona)

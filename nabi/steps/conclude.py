@@ -1,0 +1,111 @@
+"""Gate, deploy, keep, skip, fail: how a pass ends. Each ends in one sentence in the journal and in MLflow."""
+
+from __future__ import annotations
+
+from nabi.conversations.records import Frozen
+from nabi.evaluation.gate import Verdict, decide
+from nabi.evaluation.report import gate_report
+from nabi.registry.journal import Ended, Outcome
+from nabi.steps.evaluate import load_scores
+from nabi.steps.window import Candidate, Ending, Filled, Scored, Window
+from nabi.wiring import Platform
+
+WHO = "the gate"
+
+
+class Judged(Frozen):
+    """The gate's verdict on a candidate."""
+
+    candidate: Candidate
+    deploy: bool
+    sentence: str
+    gain: float | None
+    champion_quality: float | None
+    candidate_quality: float | None
+
+
+def judge(platform: Platform, scored: Scored) -> Judged:
+    """Asks the gate, and leaves its report where people look."""
+    candidate = scored.candidate
+    persona = platform.persona(candidate.window.persona_id)
+    scores = load_scores(scored.scores)
+    verdict = decide(
+        scores[scored.opponent], scores[candidate.adapter], persona.evaluation, champion_name=scored.opponent
+    )
+    _log_verdict(platform, scored, verdict)
+    return Judged(
+        candidate=candidate,
+        deploy=verdict.deploy,
+        sentence=verdict.sentence,
+        gain=verdict.gain,
+        champion_quality=verdict.champion_quality,
+        candidate_quality=verdict.candidate_quality,
+    )
+
+
+def deploy(platform: Platform, judged: Judged) -> Ending:
+    """Makes the candidate live; its conversations count as learned from now on."""
+    candidate = judged.candidate
+    version = platform.registry.version(candidate.adapter)
+    platform.registry.deploy(version, who=WHO, why=judged.sentence)
+    rows = platform.journal.rows_of(candidate.snapshot.version, candidate.window.persona_id)
+    # Held-out conversations are used up too: they were this deployment's measure. Anchors stay anchors.
+    used = [row.conversation_id for row in rows if row.part != "anchor"]
+    platform.store.mark_learned(candidate.window.persona_id, used, candidate.adapter, candidate.snapshot.version)
+    return _finish(platform, candidate, "deployed", judged)
+
+
+def keep(platform: Platform, judged: Judged) -> Ending:
+    """Leaves the live adapter as it is; the conversations stay new for the next window."""
+    platform.registry.reject(platform.registry.version(judged.candidate.adapter), why=judged.sentence)
+    return _finish(platform, judged.candidate, "kept", judged)
+
+
+def skip(platform: Platform, filled: Filled, why: str) -> Ending:
+    """Ends a window that trains nothing."""
+    window = filled.window
+    platform.journal.finish(
+        window.persona_id, window.as_of, Outcome("skipped", why, figures={"num_new": filled.num_new})
+    )
+    return Ending(window=window, state="skipped", sentence=why)
+
+
+def fail(platform: Platform, window: Window, error: Exception) -> Ending:
+    """Records a failure; the live adapter and the conversations stay as they were."""
+    sentence = f"failed: {error}"
+    platform.journal.finish(window.persona_id, window.as_of, Outcome("failed", sentence))
+    return Ending(window=window, state="failed", sentence=sentence)
+
+
+def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judged) -> Ending:
+    window, snapshot = candidate.window, candidate.snapshot
+    figures = {
+        "num_new": snapshot.num_new,
+        "num_train": snapshot.num_train,
+        "train_loss": candidate.train_loss,
+        "holdout_loss": candidate.holdout_loss,
+        "champion_quality": judged.champion_quality,
+        "candidate_quality": judged.candidate_quality,
+        "gain": judged.gain,
+        "seconds": candidate.seconds,
+    }
+    outcome = Outcome(
+        state,
+        judged.sentence,
+        dataset_version=snapshot.version,
+        adapter_version=candidate.adapter,
+        mlflow_run_id=snapshot.run_id,
+        figures=figures,
+    )
+    platform.journal.finish(window.persona_id, window.as_of, outcome)
+    platform.tracker.close_run(snapshot.run_id)
+    return Ending(window=window, state=state, sentence=judged.sentence)
+
+
+def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict) -> None:
+    tracker, run_id = platform.tracker, scored.candidate.snapshot.run_id
+    figures = {"gate/gain": verdict.gain, "gate/champion_quality": verdict.champion_quality}
+    tracker.log_metrics(run_id, {k: v for k, v in figures.items() if v is not None})
+    tracker.log_tags(run_id, {"decision": "deploy" if verdict.deploy else "keep", "sentence": verdict.sentence})
+    report = gate_report(verdict, load_scores(scored.scores), scored.opponent, scored.candidate.adapter)
+    tracker.log_text(run_id, report, "evaluation/gate.md")

@@ -1,0 +1,76 @@
+"""Puts the parts together from the settings: the one place that knows which part gets which."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+
+from nabi.catalogue.model import Catalogue
+from nabi.conversations.store import ConversationStore
+from nabi.database.engine import Database, open_database
+from nabi.integrations.dvc_datasets import DatasetVersions
+from nabi.integrations.mlflow_tracking import Tracker
+from nabi.personas.load import load_persona, load_personas
+from nabi.personas.model import Persona
+from nabi.registry.adapters import AdapterRegistry
+from nabi.registry.journal import Journal
+from nabi.registry.ledger import Ledger
+from nabi.settings import Settings, get_settings
+from nabi.training.base_model import BaseRef, resolve_base
+
+
+class Platform:
+    """Everything a step needs; each part is made when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def persona(self, persona_id: str) -> Persona:
+        return load_persona(persona_id, self.settings.personas)
+
+    def personas(self) -> dict[str, Persona]:
+        return load_personas(self.settings.personas)
+
+    @cached_property
+    def database(self) -> Database:
+        return open_database(self.settings.database)
+
+    @cached_property
+    def store(self) -> ConversationStore:
+        return ConversationStore(self.database)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.database)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.database)
+
+    @cached_property
+    def datasets(self) -> DatasetVersions:
+        return DatasetVersions(self.settings.home, self.settings.datasets, self.settings.state)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        return Tracker(self.settings.mlflow, self.settings.mlruns)
+
+    @cached_property
+    def registry(self) -> AdapterRegistry:
+        return AdapterRegistry(self.tracker, self.ledger, self.settings.adapters)
+
+    def base(self, persona: Persona) -> BaseRef:
+        return resolve_base(persona.base_model or self.settings.base_model, self.settings.models)
+
+    def catalogue(self, persona: Persona) -> Catalogue | None:
+        """The persona's checked catalogue; None when it has none. Read once per workbook content."""
+        from nabi.catalogue.workbook import read_workbook_cached
+
+        if persona.bootstrap is None:
+            return None
+        return read_workbook_cached(self.settings.path(persona.bootstrap.workbook)).catalogue
+
+
+@cache
+def get_platform() -> Platform:
+    """The process's platform, from the process's settings."""
+    return Platform(get_settings())

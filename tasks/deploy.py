@@ -1,0 +1,43 @@
+"""Deploy or keep, skip, fail: how a pass ends, each in one sentence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import task
+
+from nabi.errors import NabiError
+from nabi.steps import conclude as core
+from nabi.steps.conclude import Judged
+from nabi.steps.window import Ending, Filled, Window
+from nabi.wiring import get_platform
+from tasks.resilience import STEP
+
+logger = logging.getLogger("nabi.progress")
+
+
+@task(name="deploy", timeout_seconds=600, **STEP)
+def deploy(judged: Judged) -> Ending:
+    return core.deploy(get_platform(), judged)
+
+
+@task(name="keep the champion", timeout_seconds=600, **STEP)
+def keep(judged: Judged) -> Ending:
+    return core.keep(get_platform(), judged)
+
+
+@task(name="skip", timeout_seconds=60, **STEP)
+def skip(filled: Filled, why: str) -> Ending:
+    return core.skip(get_platform(), filled, why)
+
+
+@contextmanager
+def each_fails_alone(window: Window, endings: list[Ending]) -> Iterator[None]:
+    """One persona's failure is recorded as its ending and does not stop the others."""
+    try:
+        yield
+    except NabiError as error:
+        logger.error("%s: %s", window.persona_id, error)
+        endings.append(core.fail(get_platform(), window, error))
