@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Select, exists, func, select
@@ -25,11 +26,15 @@ OTHER_CONTENT = "same id with other content"
 UNSTORABLE = "text that no database can hold"
 """Reason of a conversation with a NUL character: PostgreSQL's text cannot hold one."""
 
+# An escaped NUL, and not an escaped backslash before the text u0000.
+_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
 
 @dataclass(frozen=True)
 class RefusedConversation:
-    """A conversation that was not stored; it is set apart with this reason."""
+    """A conversation that was not stored; it is set apart with this reason. `place` counts from 0 in what was added."""
 
+    place: int
     conversation_id: str
     reason: str
 
@@ -96,34 +101,29 @@ class ConversationStore:
         num_new = num_known = 0
         refused: list[RefusedConversation] = []
         for batch in batches(conversations):
+            offset = num_new + num_known + len(refused)
             added = self._add_batch(batch)
             num_new += added.num_new
             num_known += added.num_known
-            refused.extend(added.refused)
+            refused.extend(replace(item, place=offset + item.place) for item in added.refused)
         return Added(num_new, num_known, tuple(refused))
 
     def _add_batch(self, batch: list[Conversation]) -> Added:
-        new: dict[str, ConversationRow] = {}
-        apart: list[SetApart] = []
-        num_known = 0
+        new: list[ConversationRow] = []
+        refused: list[RefusedConversation] = []
         with self._database.write(lock="conversations") as session:
-            digests = _stored_digests(session, [item.conversation_id for item in batch])
-            for conversation in batch:
+            held = _held_digests(session, [item.conversation_id for item in batch])
+            for place, conversation in enumerate(batch):
                 digest = content_digest(conversation)
-                known = digests.get(conversation.conversation_id)
-                if known == digest:
-                    num_known += 1
-                elif known is not None:
-                    apart.append(_refusal(conversation, OTHER_CONTENT))
-                elif _holds_nul(conversation):
-                    apart.append(_refusal(conversation, UNSTORABLE))
-                else:
-                    digests[conversation.conversation_id] = digest
-                    new[conversation.conversation_id] = _row(conversation, digest, self._clock())
-            session.add_all(new.values())
-            self._insert_set_apart(session, apart)
-        refused = tuple(RefusedConversation(item.conversation_id or "", item.reason) for item in apart)
-        return Added(len(new), num_known, refused)
+                reason = _why_not(conversation, digest, held)
+                if reason is not None:
+                    refused.append(RefusedConversation(place, conversation.conversation_id, reason))
+                elif conversation.conversation_id not in held:
+                    held[conversation.conversation_id] = digest
+                    new.append(_row(conversation, digest, self._clock()))
+            session.add_all(new)
+            self._insert_set_apart(session, (_refusal(batch[item.place], item.reason) for item in refused))
+        return Added(len(new), len(batch) - len(new) - len(refused), tuple(refused))
 
     def before(self, persona_id: str, as_of: datetime) -> list[Conversation]:
         """Every conversation that occurred before `as_of`, ordered by time, then id; learned or not."""
@@ -169,11 +169,30 @@ class ConversationStore:
         with self._database.read() as session:
             return set(session.scalars(select(LearnedRow.conversation_id).where(LearnedRow.persona_id == persona_id)))
 
-    def set_apart(self, items: Iterable[SetApart]) -> int:
-        """Keep things apart with their reasons; the number that was new.
+    def set_apart(self, window: datetime | None, refusals: Iterable[tuple[Conversation, str, str]]) -> int:
+        """Note which stored conversations are kept out of training; the number that was new.
 
-        The same thing with the same reason is kept once, however many windows meet it again.
+        The same conversation with the same reason is kept once, however many windows meet it again.
+
+        Args:
+            window: the `as_of` of the run that decided it.
+            refusals: conversation, reason (a short fixed phrase, to be counted), detail.
         """
+        return self.set_apart_rows(
+            SetApart(
+                persona_id=conversation.persona_id,
+                source=conversation.source,
+                reason=reason,
+                detail=detail,
+                conversation_id=conversation.conversation_id,
+                user_key=conversation.user_key,
+                window=window,
+            )
+            for conversation, reason, detail in refusals
+        )
+
+    def set_apart_rows(self, items: Iterable[SetApart]) -> int:
+        """Keep anything apart, rows included that never became conversations; the number that was new."""
         with self._database.write() as session:
             return self._insert_set_apart(session, items)
 
@@ -218,7 +237,7 @@ def content_digest(conversation: Conversation) -> str:
     return _sha256(body)
 
 
-def _stored_digests(session: Session, conversation_ids: list[str]) -> dict[str, str]:
+def _held_digests(session: Session, conversation_ids: list[str]) -> dict[str, str]:
     columns = select(ConversationRow.conversation_id, ConversationRow.digest)
     found = session.execute(columns.where(ConversationRow.conversation_id.in_(conversation_ids)))
     return {row.conversation_id: row.digest for row in found}
@@ -235,16 +254,21 @@ def _is_learned() -> ColumnElement[bool]:
     )
 
 
-def _holds_nul(conversation: Conversation) -> bool:
-    return "\\u0000" in conversation.model_dump_json()
+def _why_not(conversation: Conversation, digest: str, held: Mapping[str, str]) -> str | None:
+    """Why a conversation cannot be stored beside those held; None when it can, or is there already."""
+    if _NUL_IN_JSON.search(conversation.model_dump_json()):
+        return UNSTORABLE
+    if held.get(conversation.conversation_id, digest) != digest:
+        return OTHER_CONTENT
+    return None
 
 
 def _refusal(conversation: Conversation, reason: str) -> SetApart:
     return SetApart(
-        persona_id=conversation.persona_id,
-        source=conversation.source,
+        persona_id=conversation.persona_id.replace("\0", "\\0"),
+        source=conversation.source.replace("\0", "\\0"),
         reason=reason,
-        conversation_id=conversation.conversation_id,
+        conversation_id=conversation.conversation_id.replace("\0", "\\0"),
         user_key=conversation.user_key,
         raw=conversation.model_dump_json(),
     )
