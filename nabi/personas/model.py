@@ -46,6 +46,7 @@ class RecipeChoice(Frozen):
     batch_size: int | None = Field(default=None, ge=1)
     gradient_accumulation: int | None = Field(default=None, ge=1)
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
+    four_bit: bool | None = Field(default=None, description="train over a base in 4 bits (QLoRA)")
 
 
 class Bootstrap(Frozen):

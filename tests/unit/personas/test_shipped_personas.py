@@ -22,10 +22,11 @@ def test_all_five_systems_are_declared() -> None:
 
 
 def test_meeting_speakers_follow_the_meeting_requirements() -> None:
-    """B1: 20 utterances; B4: balanced preset."""
+    """B1: 20 utterances; B4: balanced preset over a 4-bit base."""
     for persona in PERSONAS.values():
         if persona.source == "meeting":
-            assert (persona.limits.min_new_samples, persona.recipe.preset) == (20, "balanced")
+            recipe = persona.recipe
+            assert (persona.limits.min_new_samples, recipe.preset, recipe.four_bit) == (20, "balanced", True)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -38,9 +39,9 @@ def test_agents_follow_their_recipe_and_answer_length(agent: str) -> None:
 
 
 def test_the_search_assistant_holds_out_a_tenth_and_uses_what_was_retrieved() -> None:
-    """D4 and D2."""
+    """D4, also 4-bit LoRA, and D2."""
     persona = PERSONAS["search-assistant"]
-    assert (persona.evaluation.holdout_share, persona.uses_facts) == (0.1, True)
+    assert (persona.evaluation.holdout_share, persona.recipe.four_bit, persona.uses_facts) == (0.1, True, True)
 
 
 def test_characters_forbid_words_and_learn_no_facts() -> None:

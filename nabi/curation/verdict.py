@@ -1,0 +1,32 @@
+"""What a filter says about a conversation: kept, or refused with a reason that can be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nabi.conversations.records import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The filter has nothing against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Set apart. `reason` is one of few words, to be counted; `detail` says what was seen."""
+
+    reason: str
+    detail: str
+
+
+KEPT = Kept()
+
+Filter = Callable[[Conversation], Kept | Refused]
+"""Pure: the same conversation always gets the same answer."""
+
+
+def answers_of(conversation: Conversation) -> list[str]:
+    """All the assistant's turns: training learns from every one of them, so every one is examined."""
+    return [message.content for message in conversation.messages if message.role == "assistant"]

@@ -1,0 +1,122 @@
+"""How busy this machine is: processor, memory and GPU, and whether that leaves room for a training (requirement P6)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from pydantic import Field
+
+from nabi.conversations.records import Frozen
+from nabi.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+class Limits(Frozen):
+    """Shares in percent above which a run waits. Defaults from requirement P6."""
+
+    cpu: float = Field(default=85, gt=0, le=100)
+    memory: float = Field(default=80, gt=0, le=100)
+    gpu: float = Field(default=90, gt=0, le=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One NVIDIA GPU. `percent` is None where the driver does not tell, as on a partitioned (MIG) card."""
+
+    name: str
+    percent: float | None
+    memory_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The machine at one moment; `gpu_note` says why there is no GPU, or what it does not tell."""
+
+    cpu_percent: float
+    memory_percent: float
+    gpu: Gpu | None
+    gpu_note: str
+
+
+def read_resources(gpu_index: int | None = None, *, interval_seconds: float = 1.0) -> Reading:
+    """Reads the sensors; takes as long as the interval.
+
+    Args:
+        gpu_index: the driver's number of the GPU; None for the one that a training would take, the first in
+            `CUDA_VISIBLE_DEVICES` or else number 0.
+        interval_seconds: the processor's load is the mean over this span, since a glance would catch single spikes.
+
+    Raises:
+        ConfigError: the interval is not above 0.
+    """
+    if interval_seconds <= 0:
+        raise ConfigError(f"the interval is {interval_seconds:g} s; load needs a span of time.", fix="Choose 1, say.")
+    cpu = psutil.cpu_percent(interval=interval_seconds)
+    gpu, note = _read_gpu(gpu_index)
+    return Reading(cpu_percent=cpu, memory_percent=psutil.virtual_memory().percent, gpu=gpu, gpu_note=note)
+
+
+def busy(reading: Reading, limits: Limits) -> str | None:
+    """What is above its limit, as a sentence such as "CPU 97 %, limit 85 %"; None when nothing is."""
+    gpu = reading.gpu.percent if reading.gpu else None
+    loads = [
+        ("CPU", reading.cpu_percent, limits.cpu),
+        ("memory", reading.memory_percent, limits.memory),
+        ("GPU", gpu, limits.gpu),
+    ]
+    over = [
+        f"{name} {_percent(load, limit)} %, limit {limit:g} %" for name, load, limit in loads if load and load > limit
+    ]
+    return "; ".join(over) or None
+
+
+def _percent(load: float, limit: float) -> str:
+    """Whole percent, unless rounding would hide that the load is above the limit."""
+    return f"{load:.0f}" if round(load) > limit else f"{load:.1f}"
+
+
+def _read_gpu(index: int | None) -> tuple[Gpu | None, str]:
+    """The GPU, or why there is none; a machine without a driver is no error."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return None, f"no NVIDIA driver answers here ({error})"
+    try:
+        handle, note = _find_gpu(pynvml, index)
+        return (_describe_gpu(pynvml, handle), note) if handle is not None else (None, note)
+    except pynvml.NVMLError as error:
+        logger.warning("the NVIDIA driver answers, but not about the GPU: %s", error)
+        return None, f"the NVIDIA driver does not tell about the GPU ({error})"
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _find_gpu(pynvml: Any, index: int | None) -> tuple[Any, str]:
+    """The driver's handle of the GPU, and a note; no handle where all are hidden from this process."""
+    if index is not None:
+        return pynvml.nvmlDeviceGetHandleByIndex(index), ""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return pynvml.nvmlDeviceGetHandleByIndex(0), ""
+    first = visible.split(",")[0].strip()
+    if first in ("", "-1"):
+        return None, f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU"
+    if first.isdecimal():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(first)), ""
+    return pynvml.nvmlDeviceGetHandleByUUID(first), ""
+
+
+def _describe_gpu(pynvml: Any, handle: Any) -> Gpu:
+    try:
+        percent: float | None = float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    except pynvml.NVMLError_NotSupported:
+        percent = None
+    free = int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+    return Gpu(name=str(pynvml.nvmlDeviceGetName(handle)), percent=percent, memory_free_bytes=free)
