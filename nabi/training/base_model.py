@@ -1,0 +1,256 @@
+"""Base models: which one a name means, its exact revision, and loading it frozen.
+
+A name is a folder in `models_dir`, a path, or a hub id such as `Qwen/Qwen2.5-3B-Instruct` (with `@revision` to pin
+it). All of them end as one folder of safetensors that the same code loads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nabi.errors import ModelError, OutOfMemory
+from nabi.training.template import ensure_markers
+
+logger = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+# Everything that changes what the model computes or how text becomes tokens; nothing else enters the revision.
+_DIGESTED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+)
+_HUB_FILES = (*_DIGESTED, "generation_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRef:
+    """A base model, found and pinned. `revision` is a hub commit, or the sha256 of a folder's weights and tokenizer."""
+
+    name: str
+    source: str
+    revision: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBase:
+    """A frozen base model in memory, in eval mode, with its tokenizer (fast, padded, template with markers)."""
+
+    model: Any
+    tokenizer: Any
+    ref: BaseRef
+    device: str
+
+
+def resolve_base(name: str, models_dir: Path) -> BaseRef:
+    """Find the base that a name means; the hub is asked only for ids that no folder answers to.
+
+    Raises:
+        ModelError: nothing has this name, the folder lacks weights, or the hub cannot be reached.
+    """
+    for folder in (models_dir / name, Path(name).expanduser()):
+        if folder.is_dir():
+            return _resolve_folder(name, folder.resolve())
+    if _HUB_ID.match(name):
+        return _resolve_hub(name)
+    shipped = sorted(path.parent.name for path in models_dir.glob("*/config.json"))
+    raise ModelError(
+        f"there is no base model {name!r}",
+        where=str(models_dir),
+        fix=f"Set NABI_BASE_MODEL to one of {shipped}, to a folder, or to a hub id such as Qwen/Qwen2.5-3B-Instruct.",
+    )
+
+
+def load_base(ref: BaseRef, *, four_bit: bool = False, threads: int | None = None) -> LoadedBase:
+    """Load a base, frozen: float32 on a CPU, bfloat16 on a GPU that can, NF4 with double quantisation at 4 bits.
+
+    Args:
+        ref: from `resolve_base`.
+        four_bit: quantise the weights while loading (QLoRA).
+        threads: CPU threads of this process; None leaves torch's choice.
+
+    Raises:
+        ModelError: files are missing, damaged, pickled, or the chat template cannot be used.
+        OutOfMemory: the device is too small for it.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder = _local_folder(ref)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        tokenizer = _load_tokenizer(folder, ref.name)
+        model = _load_weights(folder, device, four_bit)
+    except torch.cuda.OutOfMemoryError as error:
+        raise OutOfMemory(
+            "the GPU has too little memory for the base model", where=ref.name, fix="Use 4 bits, or free the GPU."
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"the base model cannot be loaded ({error})", where=str(folder), fix="Fetch or build it again."
+        ) from error
+    ensure_markers(tokenizer, ref.name)
+    return LoadedBase(model=model, tokenizer=tokenizer, ref=ref, device=device)
+
+
+def context_length(model: Any) -> int:
+    """How many tokens the base can hold."""
+    return int(model.config.max_position_embeddings)
+
+
+def _resolve_folder(name: str, folder: Path) -> BaseRef:
+    files = sorted({path for pattern in _DIGESTED for path in folder.glob(pattern)})
+    missing = [
+        what
+        for what, found in {
+            "config.json": (folder / "config.json").exists(),
+            "tokenizer.json": (folder / "tokenizer.json").exists(),
+            "*.safetensors": any(path.suffix == ".safetensors" for path in files),
+        }.items()
+        if not found
+    ]
+    if missing:
+        raise ModelError(
+            f"the base model's folder lacks {', '.join(missing)} (pickled .bin weights are never loaded)",
+            where=str(folder),
+            fix="Build it with `nabi base build`, or convert its weights to safetensors.",
+        )
+    digest = hashlib.sha256()
+    for path in files:
+        stat = path.stat()
+        digest.update(f"{path.name}:{_file_digest(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return BaseRef(name=name, source=str(folder), revision=digest.hexdigest(), recipe=_read_recipe(folder))
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, size: int, modified_ns: int) -> str:
+    """Size and time are part of the key only: a large base is hashed once per process, a changed one again."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_recipe(folder: Path) -> dict[str, Any]:
+    path = folder / "recipe.json"
+    if not path.exists():
+        return {}
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ModelError(f"this is no JSON ({error})", where=str(path), fix="Correct or remove it.") from error
+    if not isinstance(recipe, dict):
+        raise ModelError("the recipe is no JSON object", where=str(path), fix='Write {"learning_rate": …}.')
+    return recipe
+
+
+def _resolve_hub(name: str) -> BaseRef:
+    """The commit in the local cache, so that adapters stay valid when a branch moves; else the hub's newest."""
+    repo, _, revision = name.partition("@")
+    try:
+        commit = _snapshot(repo, revision or "main", local_only=True).name
+    except ModelError:
+        commit = _hub_commit(repo, revision or "main")
+    return BaseRef(name=name, source=repo, revision=commit)
+
+
+def _hub_commit(repo: str, revision: str) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    try:
+        commit = HfApi().model_info(repo, revision=revision, timeout=10).sha
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            "the hub knows no such base model", where=repo, fix="Check its name; gated models need a login."
+        ) from error
+    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        raise _unreachable(repo, error) from error
+    if commit is None:
+        raise _unreachable(repo, "no commit was named")
+    return commit
+
+
+def _local_folder(ref: BaseRef) -> Path:
+    folder = Path(ref.source)
+    return folder if folder.is_dir() else _snapshot(ref.source, ref.revision, local_only=False)
+
+
+def _snapshot(repo: str, revision: str, *, local_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(
+            snapshot_download(
+                repo, revision=revision, allow_patterns=list(_HUB_FILES), local_files_only=local_only, etag_timeout=10
+            )
+        )
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        raise _unreachable(repo, error) from error
+
+
+def _unreachable(repo: str, reason: object) -> ModelError:
+    return ModelError(
+        f"the base model is not on this machine and the hub cannot be reached ({reason})",
+        where=repo,
+        fix=f"Download it where there is a network (`hf download {repo} --local-dir FOLDER`) and set "
+        "NABI_BASE_MODEL to that folder, or use the shipped tiny-ko.",
+    )
+
+
+def _load_tokenizer(folder: Path, name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.is_fast:
+        raise ModelError("the tokenizer has no fast form", where=name, fix="Choose a base with a tokenizer.json.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _load_weights(folder: Path, device: str, four_bit: bool) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    dtype = torch.float32
+    if device == "cuda":
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
+    if four_bit:
+        options |= {"quantization_config": _four_bits(dtype), "device_map": {"": device}}
+    model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    if not four_bit:
+        model = model.to(device)
+    # A hub model's own sampling settings would make answers random and champions incomparable.
+    model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id, do_sample=False)
+    return model.requires_grad_(False).eval()
+
+
+def _four_bits(dtype: Any) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )

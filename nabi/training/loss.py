@@ -1,0 +1,70 @@
+"""The loss of what the assistant says, token by token, and batches to compute it on.
+
+Training, the holdout loss and the evaluation's likelihood all use this one function. Logits are made only where a
+token is learned: with a vocabulary of 150,000 the logits of a whole batch would be the largest thing in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nabi.training.tokenise import IGNORED, TokenisedSample
+
+# Lengths are rounded up to this: fewer shapes, and the memory allocator's cache stays small.
+_MULTIPLE = 8
+
+
+def collate(samples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor]:
+    """Right-padded `input_ids`, `attention_mask` and `labels`, each (batch, longest rounded up to 8)."""
+    longest = max(len(sample["input_ids"]) for sample in samples)
+    width = -(-longest // _MULTIPLE) * _MULTIPLE
+    shape = (len(samples), width)
+    ids = torch.full(shape, pad_id)
+    mask = torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, IGNORED)
+    for row, sample in enumerate(samples):
+        length = len(sample["input_ids"])
+        ids[row, :length] = torch.tensor(sample["input_ids"])
+        mask[row, :length] = 1
+        labels[row, :length] = torch.tensor(sample["labels"])
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def token_losses(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """Cross entropy in nats of every learned token of a batch, row by row: shape (number of labels,), float32."""
+    targets = batch["labels"][:, 1:]
+    learned = targets != IGNORED
+    # The logits at one place speak of the next token, so the last place never counts.
+    keep = functional.pad(learned, (0, 1))
+    output = model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], logits_to_keep=keep, use_cache=False
+    )
+    return functional.cross_entropy(output.logits.float(), targets[learned], reduction="none")
+
+
+def mean_loss(model: Any, samples: Sequence[TokenisedSample], *, pad_id: int, batch_size: int, device: str) -> float:
+    """Mean loss per learned token over a dataset, without dropout; in nats."""
+    total, count = 0.0, 0
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in _batches(samples, pad_id, batch_size, device):
+            losses = token_losses(model, batch)
+            total += float(losses.double().sum())
+            count += losses.numel()
+    model.train(was_training)
+    return total / count
+
+
+def _batches(
+    samples: Sequence[TokenisedSample], pad_id: int, batch_size: int, device: str
+) -> Iterator[dict[str, Tensor]]:
+    ordered = sorted(samples, key=lambda sample: len(sample.input_ids), reverse=True)
+    for start in range(0, len(ordered), batch_size):
+        rows = [{"input_ids": s.input_ids, "labels": s.labels} for s in ordered[start : start + batch_size]]
+        yield {name: tensor.to(device) for name, tensor in collate(rows, pad_id).items()}

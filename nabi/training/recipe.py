@@ -1,0 +1,134 @@
+"""The recipe of a training: every number that shapes an adapter, and where each number came from.
+
+Defaults are requirement A3's (r 16, alpha 32, dropout 0.1, learning rate 1e-4), made for a real base of billions of
+parameters. A preset sets what fits the machine (B4), the persona sets what it wants, and the base model has the last
+word through its own `recipe.json`: what suits a tiny base would ruin a large one, so the recipe belongs to the base.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from nabi.conversations.records import Frozen
+from nabi.errors import ModelError
+from nabi.personas.model import Preset, RecipeChoice
+from nabi.training.adapter import MAX_RANK, MAX_SCALE
+from nabi.training.base_model import BaseRef
+
+
+class Recipe(Frozen):
+    """One training's arguments, seed apart."""
+
+    r: int = Field(default=16, ge=1, le=MAX_RANK, description="rank of the adapter")
+    alpha: int = Field(default=32, ge=1, description="scale of the adapter, divided by r")
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    learning_rate: float = Field(default=1e-4, gt=0, lt=1)
+    epochs: int = Field(default=3, ge=1, le=100)
+    batch_size: int = Field(default=4, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    max_length: int = Field(default=2048, ge=16, description="tokens of a sample; longer ones are left out, counted")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    four_bit: bool = Field(default=False, description="train over a base in 4 bits (QLoRA)")
+    origins: dict[str, str] = Field(default_factory=dict, description="where each value came from")
+
+    @model_validator(mode="after")
+    def _sane_scale(self) -> Recipe:
+        if self.alpha > MAX_SCALE * self.r:
+            raise ValueError(f"alpha {self.alpha} is more than {MAX_SCALE:g} times r {self.r}; lower it")
+        return self
+
+
+PRESETS: dict[Preset, dict[str, int]] = {
+    "low-memory": {"batch_size": 2, "epochs": 1, "r": 8},
+    "balanced": {"batch_size": 4, "epochs": 3, "r": 16},
+    "high-quality": {"batch_size": 8, "epochs": 5, "r": 32},
+}
+
+
+def resolve_recipe(choice: RecipeChoice, base: BaseRef, preset: Preset | None = None) -> Recipe:
+    """Defaults < preset < the persona's choice < what the base's own `recipe.json` fixes.
+
+    Args:
+        choice: the persona's wishes.
+        base: whose `recipe` wins.
+        preset: replaces the persona's preset for this run.
+
+    Raises:
+        ModelError: the base's `recipe.json` names a value that no recipe has, or one out of bounds.
+    """
+    name = preset or choice.preset
+    chosen = choice.model_dump(exclude={"preset"}, exclude_none=True)
+    layers: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("default", {key: field.default for key, field in Recipe.model_fields.items() if key != "origins"}),
+        (f"preset {name}", PRESETS[name]),
+        ("persona", chosen),
+        (f"base {base.name}", base.recipe),
+    )
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        values |= layer
+        origins |= dict.fromkeys(layer, origin)
+    try:
+        return Recipe(**values, origins=origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else "recipe"
+        raise ModelError(
+            f"{field} = {values.get(field)!r} ({origins.get(field, 'together')}): {first['msg']}",
+            where=f"{base.source}/recipe.json",
+            fix=f"The base's recipe may fix {', '.join(sorted(set(Recipe.model_fields) - {'origins'}))}.",
+        ) from error
+
+
+def lora_config(recipe: Recipe) -> Any:
+    """The one place where a recipe becomes PEFT's `LoraConfig`."""
+    from peft import LoraConfig
+
+    modules = recipe.target_modules
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=recipe.r,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+    )
+
+
+def training_arguments(recipe: Recipe, *, seed: int, device: str, work_dir: Path) -> Any:
+    """The one place where a recipe becomes transformers' `TrainingArguments`."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(work_dir),
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        num_train_epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup,
+        train_sampling_strategy="group_by_length",
+        seed=seed,
+        data_seed=seed,
+        use_cpu=device == "cpu",
+        bf16=device == "cuda" and _has_bfloat16(),
+        save_strategy="no",
+        logging_steps=1,
+        # A NaN must reach the loss curve, so that the training fails instead of saving noise.
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device == "cuda",
+    )
+
+
+def _has_bfloat16() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_bf16_supported())

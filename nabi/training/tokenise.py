@@ -1,0 +1,131 @@
+"""Samples as token ids and labels: only what the assistant says is learned.
+
+Where a sample carries facts, they were retrieved for its last answer; earlier answers in it speak of other facts that
+the prompt no longer shows. Learning those would teach making things up, so only the last answer is learned then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nabi.datasets.samples import Sample, chat_messages
+from nabi.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+IGNORED = -100
+"""The label of a token that is read but not learned, as torch's cross entropy expects it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenisedSample:
+    """`input_ids` and `labels` have equal lengths; the last token is one that is learned."""
+
+    sample_id: str
+    input_ids: list[int]
+    labels: list[int]
+
+    @property
+    def num_learned(self) -> int:
+        return sum(label != IGNORED for label in self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """What fits the context, and the ids of the samples that do not."""
+
+    samples: tuple[TokenisedSample, ...]
+    too_long: tuple[str, ...]
+
+    @property
+    def num_learned(self) -> int:
+        return sum(sample.num_learned for sample in self.samples)
+
+
+def tokenise_samples(
+    tokenizer: Any, samples: Sequence[Sample], *, system_prompt: str, uses_facts: bool, max_length: int
+) -> Tokenised:
+    """Tokenise a dataset. Nothing is ever cut: a sample longer than `max_length` is left out and named.
+
+    Raises:
+        DataError: there are no samples, or none fits.
+    """
+    kept: list[TokenisedSample] = []
+    too_long: list[str] = []
+    for sample in samples:
+        messages = chat_messages(system_prompt, sample.messages, sample.facts if uses_facts else None)
+        ids, labels = encode_answer(tokenizer, messages, last_only=uses_facts)
+        if len(ids) > max_length:
+            too_long.append(sample.sample_id)
+        else:
+            kept.append(TokenisedSample(sample.sample_id, ids, labels))
+    if not kept:
+        raise DataError(
+            f"no sample to learn from: {len(samples)} given, {len(too_long)} longer than {max_length} tokens",
+            fix="Collect more conversations, or raise max_length in the persona's recipe.",
+        )
+    if too_long:
+        logger.warning("%d samples over %d tokens were left out: %s", len(too_long), max_length, too_long)
+    return Tokenised(tuple(kept), tuple(too_long))
+
+
+def encode_answer(
+    tokenizer: Any, messages: Sequence[dict[str, str]], *, last_only: bool
+) -> tuple[list[int], list[int]]:
+    """Token ids of a dialogue that ends with the assistant, and their labels.
+
+    Args:
+        tokenizer: its chat template marks the assistant's turns (`template.ensure_markers`).
+        messages: the prompt and the answer.
+        last_only: learn the last answer only, not the assistant's earlier turns.
+
+    Returns:
+        ids and labels up to the end token of the last answer; what is not learned is labelled `IGNORED`.
+    """
+    encoded = tokenizer.apply_chat_template(
+        _without_control_tokens(tokenizer, messages),
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    mask = list(encoded["assistant_masks"])
+    if 1 not in mask:
+        raise DataError("the dialogue holds no answer of the assistant", fix="End each sample with an assistant turn.")
+    # What follows the last answer (ChatML's line break) is computed for nothing: it is cut.
+    end = len(mask) - mask[::-1].index(1)
+    start = _start_of_last_run(mask[:end]) if last_only else 0
+    ids = list(encoded["input_ids"])[:end]
+    labels = [token if mask[place] and place >= start else IGNORED for place, token in enumerate(ids)]
+    return ids, labels
+
+
+def encode_prompt(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
+    """Token ids of a dialogue up to the place where the assistant starts to speak."""
+    ids: list[int] = tokenizer.apply_chat_template(
+        _without_control_tokens(tokenizer, messages), tokenize=True, return_dict=False, add_generation_prompt=True
+    )
+    return ids
+
+
+def _start_of_last_run(mask: Sequence[int]) -> int:
+    """Where the run of ones that ends the mask begins."""
+    start = len(mask)
+    while start and mask[start - 1]:
+        start -= 1
+    return start
+
+
+def _without_control_tokens(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Take turn markers out of what people wrote: nobody may open a system turn by typing `<|im_start|>`."""
+    controls = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    cleaned = []
+    for message in messages:
+        content = message["content"]
+        while any(control in content for control in controls):
+            for control in controls:
+                content = content.replace(control, "")
+        cleaned.append({**message, "content": content})
+    return cleaned

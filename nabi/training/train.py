@@ -1,0 +1,271 @@
+"""From two files of samples to a verified adapter folder.
+
+The folder appears whole or not at all: it is written beside its place, verified as the server will verify it, and
+renamed. An adapter is immutable: a job whose folder stands already is answered from it if it is the very same job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from pydantic import ValidationError
+
+from nabi.conversations.records import Frozen
+from nabi.datasets.samples import Sample
+from nabi.errors import DataError, ModelError, OutOfMemory
+from nabi.training.adapter import METADATA, Provenance, library_versions, verify_adapter, write_adapter
+from nabi.training.base_model import BaseRef, LoadedBase, context_length, load_base, resolve_base
+from nabi.training.progress import Progress
+from nabi.training.recipe import Recipe
+from nabi.training.tokenise import Tokenised, tokenise_samples
+
+if TYPE_CHECKING:
+    from nabi.training.trainer import Fitted
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingJob(Frozen):
+    """Everything that one training needs to know; plain values, so that another process can do it."""
+
+    persona_id: str
+    system_prompt: str
+    uses_facts: bool
+    base_model: str
+    models_dir: Path
+    train_file: Path
+    holdout_file: Path
+    recipe: Recipe
+    seed: int
+    out_dir: Path
+    dataset_version: str
+    dataset_digest: str
+    commit: str
+    threads: int | None = None
+
+
+class TrainingResult(Frozen):
+    """What a training made. Losses are in nats per token that is learned."""
+
+    adapter_dir: Path
+    digest: str
+    train_loss: float
+    holdout_loss: float | None
+    holdout_loss_before: float | None
+    losses: list[tuple[int, float]]
+    num_samples: int
+    num_left_out: int
+    num_steps: int
+    num_tokens: int
+    seconds: float
+
+
+def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
+    """Train, verify and save one adapter in this process.
+
+    Args:
+        job: files, recipe, seed and provenance; `out_dir` must not exist yet, or hold this job's adapter.
+        on_progress: gets the share done (0 to 1) and a line for people.
+
+    Returns:
+        `train_loss` is the mean of the last epoch, `holdout_loss` None when the holdout file is empty, `num_tokens`
+        the tokens of one pass, `num_left_out` the samples longer than the context, `digest` the sha256 of the weights.
+
+    Raises:
+        DataError: a sample file is missing, broken or empty.
+        ModelError: base or adapter are unusable, the loss is NaN, or `out_dir` holds another adapter.
+        OutOfMemory: the batch does not fit the device.
+        TransientError: the training was stopped from outside.
+    """
+    started = time.monotonic()
+    threads = job.threads or len(os.sched_getaffinity(0))
+    train, holdout = read_samples(job.train_file), read_samples(job.holdout_file)
+    if not train:
+        raise DataError("there are no samples to train on", where=str(job.train_file), fix="Collect conversations.")
+    ref = resolve_base(job.base_model, job.models_dir)
+    provenance = _provenance(job, ref, threads)
+    if job.out_dir.exists():
+        return _finished(job, ref, provenance)
+    on_progress(0.0, f"{len(train)} samples; loading {ref.name}")
+    with _memory_errors(job.recipe), _partial(job.out_dir) as partial:
+        base = load_base(ref, four_bit=job.recipe.four_bit, threads=threads)
+        learned, held = _tokenise(job, base, train), _tokenise(job, base, holdout) if holdout else None
+        fitted = _fit(job, base, learned, held, on_progress)
+        result = _result(job, fitted, learned, len(train), time.monotonic() - started)
+        digest = _save(partial, provenance, base, fitted, result)
+        verify_adapter(partial, ref)
+        partial.rename(job.out_dir)
+    on_progress(1.0, f"adapter saved, loss {result.train_loss:.2f}")
+    return result.model_copy(update={"digest": digest, "seconds": time.monotonic() - started})
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Samples of a JSONL file, one a line.
+
+    Raises:
+        DataError: there is no such file, or a line is no sample.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise DataError("there is no such file of samples", where=str(path), fix="Take the snapshot first.") from error
+    samples = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            samples.append(Sample.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "line"
+            raise DataError(
+                f"{field}: {first['msg']}", where=f"{path}:{number}", fix="Take the snapshot again."
+            ) from error
+    return samples
+
+
+def _provenance(job: TrainingJob, ref: BaseRef, threads: int) -> Provenance:
+    return Provenance(
+        persona_id=job.persona_id,
+        base_name=ref.name,
+        base_revision=ref.revision,
+        dataset_version=job.dataset_version,
+        dataset_digest=job.dataset_digest,
+        commit=job.commit,
+        arguments={
+            "recipe": job.recipe.model_dump(mode="json"),
+            "seed": job.seed,
+            # The order in which threads add floats shows in the last bits.
+            "threads": threads,
+            "system_prompt": job.system_prompt,
+            "uses_facts": job.uses_facts,
+            "train_sha256": _sha256(job.train_file),
+            "holdout_sha256": _sha256(job.holdout_file),
+        },
+        libraries=library_versions(),
+    )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _finished(job: TrainingJob, ref: BaseRef, provenance: Provenance) -> TrainingResult:
+    """The result of this very job, done before; anything else in its place is an error."""
+    manifest = verify_adapter(job.out_dir, ref)
+    differing = [name for name in Provenance.model_fields if getattr(manifest, name) != getattr(provenance, name)]
+    if differing:
+        raise ModelError(
+            f"the folder holds an adapter of another training (differs in {', '.join(differing)})",
+            where=str(job.out_dir),
+            fix="Adapters are immutable: train into a new folder.",
+        )
+    told = json.loads((job.out_dir / METADATA).read_text(encoding="utf-8"))
+    logger.info("%s was trained before; nothing to do", job.out_dir)
+    return TrainingResult(adapter_dir=job.out_dir, digest=manifest.weights_sha256, **told["result"])
+
+
+def _tokenise(job: TrainingJob, base: LoadedBase, samples: list[Sample]) -> Tokenised:
+    return tokenise_samples(
+        base.tokenizer,
+        samples,
+        system_prompt=job.system_prompt,
+        uses_facts=job.uses_facts,
+        max_length=min(job.recipe.max_length, context_length(base.model)),
+    )
+
+
+def _fit(
+    job: TrainingJob, base: LoadedBase, learned: Tokenised, held: Tokenised | None, on_progress: Progress
+) -> Fitted:
+    # Imported here: it takes seconds, and callers that only make or read jobs need none of it.
+    from nabi.training.trainer import fit
+
+    with tempfile.TemporaryDirectory(prefix="nabi-training-") as work_dir:
+        return fit(
+            base,
+            learned.samples,
+            held.samples if held else (),
+            job.recipe,
+            seed=job.seed,
+            work_dir=Path(work_dir),
+            on_progress=on_progress,
+        )
+
+
+def _result(job: TrainingJob, fitted: Fitted, learned: Tokenised, num_read: int, seconds: float) -> TrainingResult:
+    return TrainingResult(
+        adapter_dir=job.out_dir,
+        digest="",
+        train_loss=fitted.train_loss,
+        holdout_loss=fitted.holdout_after,
+        holdout_loss_before=fitted.holdout_before,
+        losses=list(fitted.losses),
+        num_samples=len(learned.samples),
+        num_left_out=num_read - len(learned.samples),
+        num_steps=fitted.num_steps,
+        num_tokens=sum(len(sample.input_ids) for sample in learned.samples),
+        seconds=seconds,
+    )
+
+
+def _save(folder: Path, provenance: Provenance, base: LoadedBase, fitted: Fitted, result: TrainingResult) -> str:
+    from nabi.training.trainer import adapter_tensors
+
+    manifest = write_adapter(
+        folder,
+        provenance=provenance,
+        tensors=adapter_tensors(fitted.model),
+        config=fitted.model.peft_config["default"].to_dict(),
+        tokenizer=base.tokenizer,
+        metadata={
+            "persona_id": provenance.persona_id,
+            "dataset_version": provenance.dataset_version,
+            "device": base.device,
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "result": result.model_dump(mode="json", exclude={"adapter_dir", "digest"}),
+        },
+    )
+    return manifest.weights_sha256
+
+
+@contextmanager
+def _partial(out_dir: Path) -> Iterator[Path]:
+    """A folder beside `out_dir` that is gone afterwards, unless it was renamed; remains of killed runs go too."""
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{out_dir.name}.partial-"
+    for remains in out_dir.parent.glob(f"{prefix}[0-9]*"):
+        owner = int(remains.name.removeprefix(prefix))
+        if owner == os.getpid() or not psutil.pid_exists(owner):
+            shutil.rmtree(remains, ignore_errors=True)
+    partial = out_dir.parent / f"{prefix}{os.getpid()}"
+    partial.mkdir()
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _memory_errors(recipe: Recipe) -> Iterator[None]:
+    """Turn the many ways of running out of memory into the one that the loop answers with a smaller batch."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        from nabi.training.trainer import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"a batch of {recipe.batch_size} does not fit the memory",
+            fix="Use the low-memory preset, a smaller batch_size, or 4 bits.",
+        ) from error

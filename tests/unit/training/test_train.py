@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from nabi.errors import DataError, ModelError
+from nabi.training.progress import no_progress
+from nabi.training.train import train_adapter
+
+
+def test_training_learns_and_leaves_the_folder_of_an_adapter(trained_adapter: tuple[Any, Any]) -> None:
+    _, result = trained_adapter
+    names = {path.name for path in result.adapter_dir.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "metadata.json", "manifest.json"} <= names
+    assert {"tokenizer.json", "tokenizer_config.json"} <= names
+    assert "README.md" not in names
+    assert result.losses[-1][1] < result.losses[0][1]
+    assert result.holdout_loss < result.holdout_loss_before
+    assert result.num_steps == 4
+    assert result.num_samples == 8
+    assert [step for step, _ in result.losses] == [1, 2, 3, 4]
+
+
+def test_the_same_job_gives_the_same_bytes_and_losses(
+    trained_adapter: tuple[Any, Any], make_job: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Metadata holds times; everything else is equal, whatever folder the job ran in."""
+    _, first = trained_adapter
+    second = train_adapter(make_job(tmp_path), no_progress)
+    assert second.digest == first.digest
+    assert second.losses == first.losses
+    assert second.holdout_loss == first.holdout_loss
+    for path in first.adapter_dir.iterdir():
+        if path.name != "metadata.json":
+            assert (second.adapter_dir / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_another_seed_gives_another_adapter(
+    trained_adapter: tuple[Any, Any], make_job: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert train_adapter(make_job(tmp_path, seed=12), no_progress).digest != trained_adapter[1].digest
+
+
+def test_progress_rises_to_one_and_tells_the_step_and_the_loss(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    told: list[tuple[float, str]] = []
+    train_adapter(make_job(tmp_path, num_samples=4), lambda share, message: told.append((share, message)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] == 1.0
+    assert any(message.startswith("step 1/2, loss ") for _, message in told)
+
+
+def test_a_finished_job_is_answered_from_its_folder(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    job = make_job(tmp_path, num_samples=4)
+    first = train_adapter(job, no_progress)
+    told: list[str] = []
+    again = train_adapter(job, lambda _, message: told.append(message))
+    assert told == []
+    assert again.model_copy(update={"seconds": first.seconds}) == first
+
+
+def test_a_folder_of_another_training_is_never_overwritten(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    train_adapter(make_job(tmp_path, num_samples=4), no_progress)
+    with pytest.raises(ModelError, match="arguments") as caught:
+        train_adapter(make_job(tmp_path, num_samples=4, seed=99), no_progress)
+    assert "immutable" in str(caught.value)
+
+
+def test_a_loss_that_is_no_number_fails_and_leaves_nothing(
+    make_job: Callable[..., Any], tiny_base_dir: Path, tmp_path: Path
+) -> None:
+    """A base with a NaN among its weights stands for any training that goes astray."""
+    broken = tmp_path / "models" / "broken"
+    shutil.copytree(tiny_base_dir, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    job = make_job(tmp_path, base_model="broken", models_dir=broken.parent)
+    with pytest.raises(ModelError, match="the loss became nan at step 1 of 4"):
+        train_adapter(job, no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "models", "train.jsonl"]
+
+
+def test_an_interrupted_training_leaves_nothing(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    def interrupt(share: float, message: str) -> None:
+        if message.startswith("step 1/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(make_job(tmp_path), interrupt)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_remains_of_a_killed_run_are_cleared(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    remains = tmp_path / ".adapter.partial-999999999"
+    remains.mkdir()
+    (remains / "half").write_text("x")
+    train_adapter(make_job(tmp_path, num_samples=4), no_progress)
+    assert not remains.exists()
+
+
+def test_samples_beyond_the_context_are_left_out_and_counted(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    job = make_job(tmp_path, num_samples=4)
+    lines = job.train_file.read_text().splitlines()
+    long = json.loads(lines[0])
+    long["messages"][0]["content"] = "가나다라마바사" * 100
+    job.train_file.write_text("\n".join([json.dumps(long), *lines[1:]]) + "\n")
+    result = train_adapter(job, no_progress)
+    assert (result.num_samples, result.num_left_out) == (3, 1)
+    metadata = json.loads((job.out_dir / "metadata.json").read_text())
+    assert metadata["result"]["num_left_out"] == 1
+
+
+def test_without_a_holdout_there_is_no_holdout_loss(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    job = make_job(tmp_path, num_samples=4)
+    job.holdout_file.write_text("")
+    assert train_adapter(job, no_progress).holdout_loss is None
+
+
+def test_an_empty_dataset_is_refused(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no samples to train on"):
+        train_adapter(make_job(tmp_path, num_samples=0), no_progress)
+
+
+def test_a_broken_line_is_named_with_its_file_and_number(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    with job.train_file.open("a") as stream:
+        stream.write('{"sample_id": "x"}\n')
+    with pytest.raises(DataError) as caught:
+        train_adapter(job, no_progress)
+    assert f"{job.train_file}:9" in str(caught.value)
+
+
+def test_modules_that_the_base_lacks_are_named(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="c_attn"):
+        train_adapter(make_job(tmp_path, recipe={"target_modules": ("c_attn",)}), no_progress)
+
+
+def test_accumulated_batches_weigh_each_token_alike(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    """Two batches of two in one step see the loss of one batch of four (dropout off)."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    whole.mkdir()
+    halves.mkdir()
+    common = {"epochs": 1, "dropout": 0.0}
+    one = train_adapter(make_job(whole, num_samples=4, recipe={**common, "batch_size": 4}), no_progress)
+    two = train_adapter(
+        make_job(halves, num_samples=4, recipe={**common, "batch_size": 2, "gradient_accumulation": 2}), no_progress
+    )
+    assert two.losses[0][1] == pytest.approx(one.losses[0][1], rel=1e-5)
