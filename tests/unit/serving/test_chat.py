@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from nabi.conversations.records import Message
+from nabi.personas.model import Persona
+from nabi.serving.chat import answer
+from nabi.serving.engine import Engine, Generation
+from nabi.training.base_model import LoadedBase
+from nabi.training.tokenise import encode_prompt
+
+
+class RecordingEngine(Engine):
+    """A real engine that keeps what it was asked."""
+
+    def generate(
+        self, prompts: Sequence[list[dict[str, str]]], adapter: str | None, **options: Any
+    ) -> list[Generation]:
+        self.asked = (prompts[0], adapter)
+        return super().generate(prompts, adapter, **options)
+
+
+@pytest.fixture
+def engine(tiny_base: LoadedBase) -> RecordingEngine:
+    return RecordingEngine(tiny_base)
+
+
+PERSONA = Persona(id="nabiyam", name="나비얌", system_prompt="짧게 답해요.")
+HISTORY = [Message(role="user", content="안녕"), Message(role="assistant", content="안녕하세요!")]
+
+
+def test_the_prompt_is_the_one_of_training(engine: RecordingEngine) -> None:
+    said = answer(engine, PERSONA, "라면?", HISTORY, [{"가게": "봄분식"}], None, max_new_tokens=4)
+    prompt, adapter = engine.asked
+    assert adapter is None
+    assert prompt == [
+        {"role": "system", "content": "짧게 답해요.\n\n참고 정보:\n- 가게: 봄분식"},
+        {"role": "user", "content": "안녕"},
+        {"role": "assistant", "content": "안녕하세요!"},
+        {"role": "user", "content": "라면?"},
+    ]
+    assert said.num_tokens <= 4
+    assert encode_prompt(engine.base.tokenizer, prompt)
+
+
+def test_nothing_found_is_told_to_the_persona(engine: RecordingEngine) -> None:
+    answer(engine, PERSONA, "라면?", [], [], None, max_new_tokens=1)
+    assert engine.asked[0][0]["content"].endswith("참고 정보: 없음")
+
+
+def test_a_persona_without_facts_sees_none(engine: RecordingEngine) -> None:
+    persona = PERSONA.model_copy(update={"uses_facts": False})
+    answer(engine, persona, "라면?", [], [{"가게": "봄분식"}], None, max_new_tokens=1)
+    assert engine.asked[0][0]["content"] == "짧게 답해요."
