@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import cast
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
-from flows.continuous_learning import continuous_learning
+from flows.continuous_learning import closing_state, continuous_learning
 from nabi.errors import ConfigError
 from nabi.steps.window import Ending
 
@@ -14,12 +16,14 @@ from nabi.steps.window import Ending
 @flow(name="backfill")
 def backfill(
     persona_ids: list[str], start: datetime, end: datetime, every: timedelta = timedelta(hours=6)
-) -> list[Ending]:
+) -> State[list[Ending]]:
     """Runs every window that ends in (start, end]; windows that were decided before stay as they are."""
     endings: list[Ending] = []
     for as_of in window_ends(start, end, every):
-        endings += continuous_learning(persona_ids, as_of)
-    return endings
+        # A failed window is recorded in its own run and does not keep the later ones from theirs.
+        state = continuous_learning(persona_ids, as_of, return_state=True)
+        endings += cast(list[Ending], state.result(raise_on_failure=False))
+    return closing_state(endings)
 
 
 def window_ends(start: datetime, end: datetime, every: timedelta) -> list[datetime]:

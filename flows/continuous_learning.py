@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from prefect import flow
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from nabi.personas.model import Preset
 from nabi.steps.window import Ending, Snapshot
@@ -21,8 +22,16 @@ from tasks.train import train_candidate
 
 
 @flow(name="continuous-learning", persist_result=True)
-def continuous_learning(persona_ids: list[str], as_of: datetime, preset: Preset | None = None) -> State[list[Ending]]:
-    """Collects, trains, evaluates and deploys what is really better; everything else leaves the champion alone."""
+def continuous_learning(
+    persona_ids: list[str] | None = None, as_of: datetime | None = None, preset: Preset | None = None
+) -> State[list[Ending]]:
+    """Collects, trains, evaluates and deploys what is really better; everything else leaves the champion alone.
+
+    Args:
+        persona_ids: None for every declared persona.
+        as_of: end of the window; None for the time the run was scheduled for.
+        preset: replaces the personas' own preset for this run.
+    """
     endings: list[Ending] = []
     due: list[Snapshot] = []
     sense()

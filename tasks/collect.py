@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from prefect import task
+from prefect.runtime import flow_run
 
 from nabi.steps import collect as core
 from nabi.steps.window import Collected, Window
@@ -13,10 +14,17 @@ from tasks.resilience import STEP
 
 
 @task(name="open window", timeout_seconds=60)
-def open_windows(persona_ids: list[str], as_of: datetime) -> list[Window]:
-    """The windows still to be decided; a window that was decided before is not run twice."""
-    windows = [Window(persona_id=persona_id, as_of=as_of) for persona_id in persona_ids]
-    return [window for window in windows if core.open_window(get_platform(), window) is None]
+def open_windows(persona_ids: list[str] | None, as_of: datetime | None) -> list[Window]:
+    """The windows still to be decided; a window that was decided before is not run twice.
+
+    Args:
+        persona_ids: None for every declared persona.
+        as_of: None for the time the run was scheduled for, so that a late run still serves its own window.
+    """
+    platform = get_platform()
+    end = as_of or flow_run.get_scheduled_start_time()
+    windows = [Window(persona_id=persona_id, as_of=end) for persona_id in persona_ids or platform.personas()]
+    return [window for window in windows if core.open_window(platform, window) is None]
 
 
 @task(name="collect", timeout_seconds=600, **STEP)

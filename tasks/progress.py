@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import cast
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -21,7 +23,7 @@ def training_progress(key: str) -> Callable[[float, str], None]:
     Args:
         key: names the bar, e.g. `nabiyam-20260701t0300`; lower case, digits and dashes.
     """
-    bar = create_progress_artifact(progress=DATASET_SHARE, key=key, description="dataset ready")
+    bar = cast(UUID, create_progress_artifact(progress=DATASET_SHARE, key=key, description="dataset ready"))
     last_update = 0.0
 
     def report(share: float, message: str) -> None:

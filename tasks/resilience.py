@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prefect.cache_policies import INPUTS, RUN_ID
-from prefect.client.schemas.objects import TaskRun
-from prefect.states import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
 from nabi.errors import TransientError

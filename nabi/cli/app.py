@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from nabi.cli import adapters, base, catalogue, chat, datasets, learn, look, personas, up
+from nabi.cli import adapters, base, catalogue, chat, datasets, learn, look, personas, tour, up
 from nabi.errors import NabiError
 
 
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 app.command("run")(learn.run)
 app.command("backfill")(learn.backfill)
-app.command("tour")(learn.tour)
+app.command("tour")(tour.tour)
 app.command("ingest")(learn.ingest)
 app.command("chat")(chat.chat)
 app.command("status")(look.status)

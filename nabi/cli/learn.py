@@ -77,7 +77,8 @@ def ingest(
 
 def ingest_report(file: Path, source: str, persona: str | None) -> dict[str, Any]:
     """Ingests a file; counts and refused rows ready to print."""
-    from nabi.conversations.ingest import ingest_file, load_or_create_key
+    from nabi.conversations.ingest import ingest_file
+    from nabi.conversations.keys import load_or_create_key
     from nabi.wiring import get_platform
 
     platform = get_platform()
@@ -94,7 +95,7 @@ def replay(persona_ids: Sequence[str], begin: datetime, finish: datetime, span: 
         from flows.backfill import window_ends
 
         ends = window_ends(begin, finish, span)
-        backfill_flow(list(persona_ids), begin, finish, span)
+        backfill_flow(list(persona_ids), begin, finish, span, return_state=True)
     return ends
 
 

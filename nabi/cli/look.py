@@ -14,7 +14,18 @@ from nabi.cli.output import AsJson, console, show
 from nabi.errors import NabiError
 from nabi.settings import Settings, get_settings
 
-_NEEDED = ("torch", "transformers", "peft", "bitsandbytes", "prefect", "mlflow", "dvc", "evaluate", "pandas", "openpyxl")
+_NEEDED = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "prefect",
+    "mlflow",
+    "dvc",
+    "evaluate",
+    "pandas",
+    "openpyxl",
+)
 
 
 def status(as_json: AsJson = False) -> None:
@@ -127,5 +138,7 @@ def _training_plan(settings: Settings) -> str:
 def _disk(settings: Settings) -> str:
     free = shutil.disk_usage(settings.home).free / 2**30
     if free < 1:
-        raise NabiError(f"{free:.1f} GiB free", where=str(settings.home), fix="Free some space: a run needs about 1 GiB.")
+        raise NabiError(
+            f"{free:.1f} GiB free", where=str(settings.home), fix="Free some space: a run needs about 1 GiB."
+        )
     return f"{free:.0f} GiB free at {settings.home}"

@@ -1,6 +1,6 @@
 """The only module that imports mlflow: runs, figures, logged adapters and their versions.
 
-It uses `MlflowClient` throughout. MLflow's module-level functions keep the active run in a global, which two
+It uses `MlflowClient` throughout: MLflow's module-level functions keep the active run in a global, which two
 personas in one process would overwrite.
 """
 
@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 
 from nabi.errors import ModelError, TransientError
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 DIGEST_TAG = "nabi.digest"
 PASS_TAG = "nabi.pass"
+# What MLflow answers when its database or server is busy or away.
+_WORTH_ANOTHER_TRY = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 _MAX_METRICS_A_BATCH = 1000  # MLflow refuses a larger log_batch
 
 
@@ -45,12 +48,12 @@ class TrackedVersion:
 
 @contextmanager
 def _plain_errors(doing: str) -> Iterator[None]:
-    """MLflow's errors as nabi's: an answer from the server is final, a missing answer is worth another try."""
+    """MLflow's errors as nabi's: a refusal is final, a store that is busy or away is worth another try."""
     try:
         yield
-    except RestException as error:
-        raise ModelError(f"MLflow refused {doing}: {error.message}") from error
     except MlflowException as error:
+        if error.error_code not in _WORTH_ANOTHER_TRY:
+            raise ModelError(f"MLflow refused {doing}: {error.message}") from error
         raise TransientError(
             f"MLflow could not be reached while {doing}: {error.message}",
             fix="Check NABI_MLFLOW_URI and that the server is up (`nabi up`); the run can be repeated.",
@@ -68,6 +71,8 @@ class Tracker:
     def __init__(self, uri: str, artifacts: Path) -> None:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        # The registry resolves `models:/…` sources through the process's URI, whatever the client was given.
+        mlflow.set_tracking_uri(uri)
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._artifacts = None if uri.startswith("http") else artifacts
 

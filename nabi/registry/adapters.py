@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nabi.errors import ConfigError, ModelError
 from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, TrackedVersion, Tracker
-from nabi.registry.ledger import Entry, Ledger, Live
+from nabi.registry.ledger import Ledger, Live
 
 logger = logging.getLogger(__name__)
 
@@ -119,25 +119,25 @@ class AdapterRegistry:
         """What answers now; None while the bare base does."""
         return self._ledger.live(persona_id)
 
-    def deploy(self, version: AdapterVersion, *, who: str, why: str) -> Entry:
+    def deploy(self, version: AdapterVersion, *, who: str, why: str) -> Live:
         """Makes a version the champion; the champion so far becomes the rollback target."""
         self.folder_of(version)  # a champion that cannot be loaded must fail here, not in front of a user
-        entry = self._ledger.deploy(version.persona_id, version.name, version.digest, who=who, why=why)
+        live = self._ledger.deploy(version.persona_id, version.name, version.digest, who=who, why=why)
         logger.info("%s is live (%s)", version.name, why)
         self._tracker.tag_version(version.persona_id, version.number, {"decision": "deployed", "why": why})
         self.mirror(version.persona_id)
-        return entry
+        return live
 
-    def rollback(self, persona_id: str, *, who: str, why: str) -> Entry:
+    def rollback(self, persona_id: str, *, who: str, why: str) -> Live:
         """Puts the previous champion back at once.
 
         Raises:
             ConfigError: the persona has no previous champion.
         """
-        entry = self._ledger.rollback(persona_id, who=who, why=why)
-        logger.info("%s is live again (%s)", entry.champion, why)
+        live = self._ledger.rollback(persona_id, who=who, why=why)
+        logger.info("%s is live again (%s)", live.champion, why)
         self.mirror(persona_id)
-        return entry
+        return live
 
     def reject(self, version: AdapterVersion, *, why: str) -> None:
         """Records that a candidate was kept out, so that nobody wonders later."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nabi.conversations.records import Frozen
 from nabi.evaluation.gate import Verdict, decide
 from nabi.evaluation.report import gate_report
-from nabi.registry.journal import Ended, Outcome
+from nabi.registry.journal import Ended
 from nabi.steps.evaluate import load_scores
 from nabi.steps.window import Candidate, Ending, Filled, Scored, Window
 from nabi.wiring import Platform
@@ -64,16 +64,15 @@ def keep(platform: Platform, judged: Judged) -> Ending:
 def skip(platform: Platform, filled: Filled, why: str) -> Ending:
     """Ends a window that trains nothing."""
     window = filled.window
-    platform.journal.finish(
-        window.persona_id, window.as_of, Outcome("skipped", why, figures={"num_new": filled.num_new})
-    )
+    figures = {"num_new": filled.num_new}
+    platform.journal.finish(window.persona_id, window.as_of, "skipped", why, figures=figures)
     return Ending(window=window, state="skipped", sentence=why)
 
 
 def fail(platform: Platform, window: Window, error: Exception) -> Ending:
     """Records a failure; the live adapter and the conversations stay as they were."""
     sentence = f"failed: {error}"
-    platform.journal.finish(window.persona_id, window.as_of, Outcome("failed", sentence))
+    platform.journal.finish(window.persona_id, window.as_of, "failed", sentence)
     return Ending(window=window, state="failed", sentence=sentence)
 
 
@@ -89,7 +88,9 @@ def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judg
         "gain": judged.gain,
         "seconds": candidate.seconds,
     }
-    outcome = Outcome(
+    platform.journal.finish(
+        window.persona_id,
+        window.as_of,
         state,
         judged.sentence,
         dataset_version=snapshot.version,
@@ -97,7 +98,6 @@ def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judg
         mlflow_run_id=snapshot.run_id,
         figures=figures,
     )
-    platform.journal.finish(window.persona_id, window.as_of, outcome)
     platform.tracker.close_run(snapshot.run_id)
     return Ending(window=window, state=state, sentence=judged.sentence)
 

@@ -86,14 +86,14 @@ def _params(job: TrainingJob) -> dict[str, object]:
 
 def _log_result(platform: Platform, run_id: str, result: TrainingResult) -> None:
     platform.tracker.log_curve(run_id, [(step, "train/loss", loss) for step, loss in result.losses])
-    platform.tracker.log_metrics(
-        run_id,
-        {
-            "train/final_loss": result.train_loss,
-            "holdout/loss": result.holdout_loss,
-            "train/samples": result.num_samples,
-            "train/steps": result.num_steps,
-            "train/tokens": result.num_tokens,
-            "train/seconds": result.seconds,
-        },
-    )
+    figures = {
+        "train/final_loss": result.train_loss,
+        "holdout/loss": result.holdout_loss,
+        "holdout/loss_before": result.holdout_loss_before,
+        "train/samples": result.num_samples,
+        "train/left_out": result.num_left_out,
+        "train/steps": result.num_steps,
+        "train/tokens": result.num_tokens,
+        "train/seconds": result.seconds,
+    }
+    platform.tracker.log_metrics(run_id, {name: value for name, value in figures.items() if value is not None})

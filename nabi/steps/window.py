@@ -76,7 +76,7 @@ class Candidate(Frozen):
     adapter: str
     digest: str
     train_loss: float
-    holdout_loss: float
+    holdout_loss: float | None
     seconds: float
 
 

@@ -1,0 +1,100 @@
+"""Versions, stages and the way back, on a real MLflow store and a real database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nabi.database.engine import open_database
+from nabi.errors import ConfigError
+from nabi.integrations.mlflow_tracking import Tracker
+from nabi.registry.adapters import AdapterRegistry, AdapterVersion, parse_version_name
+from nabi.registry.ledger import Ledger
+
+
+@pytest.fixture
+def registry(tmp_path: Path, tracker: Tracker) -> AdapterRegistry:
+    database = open_database(f"sqlite:///{tmp_path / 'nabi.db'}")
+    return AdapterRegistry(tracker, Ledger(database), tmp_path / "adapters")
+
+
+def make_version(registry: AdapterRegistry, tracker: Tracker, digest: str) -> AdapterVersion:
+    run_id = tracker.open_run("bot", f"bot@{digest}", {})
+    folder = registry.candidate_folder("bot", digest)
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_text(digest)
+    return registry.register("bot", run_id, folder, digest, tags={"dataset_version": f"data-{digest}"})
+
+
+def stages(registry: AdapterRegistry) -> dict[str, str]:
+    return {version.name: version.stage for version in registry.versions("bot")}
+
+
+def test_versions_are_numbered_and_keep_their_files(registry: AdapterRegistry, tracker: Tracker) -> None:
+    first, second = make_version(registry, tracker, "a1"), make_version(registry, tracker, "b2")
+    assert [first.name, second.name] == ["bot--v1", "bot--v2"]
+    assert (registry.folder_of(first) / "adapter_model.safetensors").read_text() == "a1"
+    assert registry.version("bot--v2").dataset_version == "data-b2"
+
+
+def test_registering_the_same_adapter_again_makes_no_second_version(
+    registry: AdapterRegistry, tracker: Tracker
+) -> None:
+    version = make_version(registry, tracker, "a1")
+    run_id = tracker.open_run("bot", "bot@a1", {})
+    again = registry.register("bot", run_id, registry.folder_of(version), "a1", tags={})
+    assert again.name == version.name
+    assert len(registry.versions("bot")) == 1
+
+
+def test_deploying_moves_aliases_and_stages(registry: AdapterRegistry, tracker: Tracker) -> None:
+    first = make_version(registry, tracker, "a1")
+    assert stages(registry) == {"bot--v1": "Staging"}
+    registry.deploy(first, who="the gate", why="better")
+    second = make_version(registry, tracker, "b2")
+    assert tracker.aliases("bot") == {"champion": 1, "candidate": 2}
+    registry.deploy(second, who="the gate", why="better still")
+    assert tracker.aliases("bot") == {"champion": 2, "previous": 1}
+    assert stages(registry) == {"bot--v1": "Archived", "bot--v2": "Production"}
+
+
+def test_a_rejected_candidate_is_archived_with_its_reason(registry: AdapterRegistry, tracker: Tracker) -> None:
+    registry.deploy(make_version(registry, tracker, "a1"), who="the gate", why="better")
+    rejected = make_version(registry, tracker, "b2")
+    registry.reject(rejected, why="gain 1 %, needs 5 %")
+    assert stages(registry)["bot--v2"] == "Archived"
+    assert registry.version("bot--v2").tags["why"] == "gain 1 %, needs 5 %"
+    assert tracker.aliases("bot") == {"champion": 1}
+
+
+def test_rollback_puts_the_previous_one_back_and_says_so(registry: AdapterRegistry, tracker: Tracker) -> None:
+    for digest in ("a1", "b2"):
+        registry.deploy(make_version(registry, tracker, digest), who="the gate", why="better")
+    live = registry.rollback("bot", who="hana", why="rude answers")
+    assert (live.champion, live.previous) == ("bot--v1", "bot--v2")
+    assert tracker.aliases("bot") == {"champion": 1, "previous": 2}
+    assert stages(registry) == {"bot--v1": "Production", "bot--v2": "Archived"}
+
+
+def test_files_come_back_from_the_artifact_store(registry: AdapterRegistry, tracker: Tracker) -> None:
+    import shutil
+
+    version = make_version(registry, tracker, "a1")
+    shutil.rmtree(registry.folder_of(version))
+    assert (registry.folder_of(version) / "adapter_model.safetensors").read_text() == "a1"
+
+
+def test_an_unknown_version_lists_the_known_ones(registry: AdapterRegistry, tracker: Tracker) -> None:
+    make_version(registry, tracker, "a1")
+    with pytest.raises(ConfigError, match=r"Known versions: bot--v1\."):
+        registry.version("bot--v9")
+    with pytest.raises(ConfigError, match="Versions are written as"):
+        parse_version_name("bot-v9")
+
+
+def test_a_repeated_pass_finds_its_run(tracker: Tracker) -> None:
+    first = tracker.open_run("bot", "bot@2026-07-01T03:00Z", {})
+    tracker.close_run(first)
+    assert tracker.open_run("bot", "bot@2026-07-01T03:00Z", {}) == first
+    assert tracker.open_run("bot", "bot@2026-07-01T09:00Z", {}) != first
