@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, select
 from sqlalchemy.engine import URL, make_url
@@ -72,6 +72,7 @@ class Database:
             TransientError: the database was locked or away; nothing was written.
         """
         with self._translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begins now, so that the wait for other writers is here and not further down
             if lock is not None and not self._is_sqlite:
                 session.execute(select(func.pg_advisory_xact_lock(func.hashtext(lock))))
             yield session
@@ -94,7 +95,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except exc.SQLAlchemyError as error:
+        except (exc.SQLAlchemyError, sqlite3.Error) as error:  # the latter while a connection is prepared
             translated = _translate(error, self.address)
             if translated is None:
                 raise
@@ -201,42 +202,47 @@ def _switch_to_wal(engine: Engine) -> None:
     """Set the journal mode, which stays in the file. SQLite does not wait for the lock here, so we do."""
     give_up = time.monotonic() + BUSY_TIMEOUT_S
     raw = engine.raw_connection()
+    connection = cast(sqlite3.Connection, raw.driver_connection)
     try:
         while True:
             try:
-                mode = raw.driver_connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]  # type: ignore[union-attr]
+                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
                 break
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF not in _SQLITE_BUSY or time.monotonic() > give_up:
-                    raise exc.OperationalError("PRAGMA journal_mode = WAL", None, error) from error
+                    raise
                 time.sleep(0.05)
-            except sqlite3.DatabaseError as error:
-                raise exc.DatabaseError("PRAGMA journal_mode = WAL", None, error) from error
     finally:
         raw.close()
     if mode != "wal":
         log.warning("%s: this file system allows no WAL (journal mode %s); readers will wait", engine.url, mode)
 
 
-def _translate(error: exc.SQLAlchemyError, address: str) -> NabiError | None:
+def _translate(error: exc.SQLAlchemyError | sqlite3.Error, address: str) -> NabiError | None:
     """The error as a person should read it; None for a mistake in our own code."""
+    if isinstance(error, sqlite3.Error):
+        return _translate_sqlite(error, address)
     if isinstance(error, exc.TimeoutError):
         return TransientError("every connection is in use.", where=address, fix="Try again in a moment.")
     if not isinstance(error, exc.DBAPIError):
         return None
-    cause = error.orig
-    if isinstance(cause, sqlite3.Error):
-        return _translate_sqlite(cause, address)
+    if isinstance(error.orig, sqlite3.Error):
+        return _translate_sqlite(error.orig, address)
     if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-        code = getattr(cause, "pgcode", None)
-        if code is None or code.startswith(_POSTGRES_TRANSIENT):
-            told = str(cause).strip().splitlines()
-            return TransientError(
-                f"the database server did not answer: {told[0] if told else type(cause).__name__}.",
-                where=address,
-                fix="Check that it runs and that the URL is right, then try again.",
-            )
+        return _translate_postgres(error.orig, address)
     return None
+
+
+def _translate_postgres(error: BaseException | None, address: str) -> NabiError | None:
+    code = getattr(error, "pgcode", None)  # none when there was no answer at all
+    if code is not None and not code.startswith(_POSTGRES_TRANSIENT):
+        return None
+    told = str(error).strip().splitlines()
+    return TransientError(
+        f"the database server did not answer: {told[0] if told else type(error).__name__}.",
+        where=address,
+        fix="Check that it runs and that the URL is right, then try again.",
+    )
 
 
 def _translate_sqlite(error: sqlite3.Error, address: str) -> NabiError | None:

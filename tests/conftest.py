@@ -1,0 +1,43 @@
+"""An empty database of nabi's own, on SQLite and, where one is offered, on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nabi.database.engine import Database, open_database
+
+POSTGRES_URL = os.environ.get("NABI_TEST_POSTGRES_URL")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database; on PostgreSQL a schema of its own, dropped afterwards."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'state' / 'nabi.db'}"
+        return
+    if not POSTGRES_URL:
+        pytest.skip("no PostgreSQL: set NABI_TEST_POSTGRES_URL to test on one")
+    from sqlalchemy import create_engine, make_url, text
+
+    schema = f"nabi_test_{secrets.token_hex(4)}"
+    server = create_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    url = make_url(POSTGRES_URL).update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    server.dispose()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open, empty database."""
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
