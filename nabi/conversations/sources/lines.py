@@ -16,8 +16,11 @@ from nabi.errors import DataError
 MAX_LINE_BYTES = 1 << 20
 """A conversation of a megabyte is no conversation; the limit also bounds the memory of a reader."""
 
-USUAL_SHARE = 0.75
-"""Share of usual characters that makes a line CP949; see `_is_usual_cp949`."""
+USUAL_SHARE = 0.8
+"""A line is CP949 when more than this share of its characters is usual; UTF-8 reaches 4 of 5 at most."""
+
+PROOF_PAIRS = 3
+"""Two-byte characters that a line needs to prove its file's encoding; see `_is_usual_cp949`."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -59,7 +62,7 @@ def _guess_encoding(path: Path) -> Encoding:
                 continue
             if _decodes(raw, "utf-8"):
                 num_utf8 += 1
-            elif _is_usual_cp949(raw):
+            elif _is_usual_cp949(raw, PROOF_PAIRS):
                 num_cp949 += 1
     return "cp949" if num_cp949 > num_utf8 else "utf-8"
 
@@ -87,17 +90,17 @@ def _decode(number: int, raw: bytes, whole: bool, encoding: Encoding) -> Line:
         return Line(number, None, f"the row is no valid UTF-8 (byte {error.start + 1})", raw)
 
 
-def _is_usual_cp949(raw: bytes) -> bool:
+def _is_usual_cp949(raw: bytes, min_pairs: int = 1) -> bool:
     """True for Korean as people type it: nearly all characters from KS X 1001's symbols and 2,350 syllables.
 
-    UTF-8 Hangul read as CP949 has a lead byte of 0xEA to 0xED in every third pair, which is rare hanja there: at
-    most two thirds of it look usual.
+    In UTF-8 Hangul one byte of three is 0xEA to 0xED, so that among any three pairs of its bytes one begins with
+    it: rare hanja in CP949. Two pairs may hold none, so fewer than three prove nothing about a file.
     """
     if not _decodes(raw, "cp949"):
         return False
     pairs = _double_bytes(raw)
     num_usual = sum(_is_usual_pair(lead, trail) for lead, trail in pairs)
-    return bool(pairs) and num_usual >= USUAL_SHARE * len(pairs)
+    return len(pairs) >= min_pairs and num_usual > USUAL_SHARE * len(pairs)
 
 
 def _is_usual_pair(lead: int, trail: int) -> bool:
