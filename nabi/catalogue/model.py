@@ -7,7 +7,7 @@ workbook: no type of this module can hold them, so no dialogue can leak them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,12 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """Something a shop sells. `price` is in won; None when the workbook does not say ("시가", 0, blank)."""
+    """Something a shop sells. `price` is in won; None when the workbook does not say ("시가", 0, blank).
+
+    `discount_value` is in won, to be taken off `price`. `allergens` are the names of the law's list; an empty
+    tuple means the shop says there are none, None means the shop does not say: never tell a child that such a
+    menu is safe.
+    """
 
     menu_id: str
     shop_id: str
@@ -42,23 +47,34 @@ class Menu:
     is_sold_out: bool = False
     discount_value: int | None = None
     allergens: tuple[str, ...] | None = None
-    """What it contains, e.g. ("우유", "밀"); () says none of them, None that the workbook does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """A coupon that shops or menus accept. `value` is in won."""
+    """A coupon that shops or menus accept: `value` won off, or `percent` off; `min_order` is in won."""
 
     coupon_id: str
     name: str
     value: int | None
     shop_ids: tuple[str, ...] = ()
     menu_ids: tuple[str, ...] = ()
+    percent: int | None = None
+    min_order: int | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+    def valid_on(self, day: date) -> bool:
+        """True when the coupon can be used on that day, both ends included; a missing end is open."""
+        return (self.valid_from or day) <= day <= (self.valid_until or day)
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A place that takes the meal card. `hours` None: the workbook does not say when it is open."""
+    """A place that takes the meal card. `hours` None: the workbook does not say when it is open.
+
+    `closed_days` counts as `datetime.weekday` does: 0 is Monday. `delivers` None: not said. `delivery_fee` and
+    `min_order` are in won; a fee of 0 is free delivery, None is not said. `rating` is a mean from 1 to 5.
+    """
 
     shop_id: str
     name: str
@@ -69,11 +85,11 @@ class Shop:
     closed_days: frozenset[int] = frozenset()
     address: str | None = None
     delivers: bool | None = None
-    delivery_fee: int | None = None
-    """In won; 0 is free, None is unknown."""
     rating: float | None = None
     num_favorites: int = 0
     review_snippets: tuple[str, ...] = ()
+    delivery_fee: int | None = None
+    min_order: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
