@@ -94,7 +94,7 @@ def test_damaged_utf8_is_never_taken_for_cp949(path: Path) -> None:
     """Random syllables with one byte lost: some of these lines are valid CP949, and wrong Korean."""
     chance = random.Random(20260701)
     num_valid_cp949 = 0
-    for _ in range(2_000):
+    for _ in range(600):
         whole = "".join(chr(chance.randrange(0xAC00, 0xD7A4)) for _ in range(chance.randrange(1, 12))).encode()
         place = chance.randrange(len(whole))
         damaged = whole[:place] + whole[place + 1 :]
@@ -105,4 +105,4 @@ def test_damaged_utf8_is_never_taken_for_cp949(path: Path) -> None:
             pass
         write(path, damaged)
         assert texts(path) == [None]
-    assert num_valid_cp949 > 20  # the test tests something
+    assert num_valid_cp949 > 10  # the test tests something
