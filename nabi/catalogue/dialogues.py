@@ -179,14 +179,16 @@ def _words_of(catalogue: Catalogue) -> _Words:
     """Spoken words for the catalogue's categories, dishes and shops, in a fixed order."""
     held = sorted({shop.category for shop in catalogue.shops})
     spoken = [word for word, stems in CATEGORY_WORDS.items() if any(stem in name for stem in stems for name in held)]
+    plain = [name for name in held if name.isalnum() and name != "기타"]
+    categories = tuple(dict.fromkeys(plain + spoken)) or tuple(held)
     names = [squeeze(menu.name) for menu in catalogue.menus]
-    dishes = sorted({menu.name for menu in catalogue.menus if len(menu.name) <= 12})
-    absent = tuple(dish for dish in phrases.ABSENT_DISHES if not any(dish in name for name in names))
-    plain = [name for name in held if "/" not in name and "·" not in name]
-    shops = tuple(sorted({shop.name for shop in catalogue.shops}))
-    categories = tuple(dict.fromkeys(plain + spoken))
-    foods = tuple(word for word in categories if not word.endswith(phrases.PLACE_ENDINGS))
-    return _Words(categories, foods or categories, tuple(dishes), absent, shops)
+    return _Words(
+        categories=tuple(f"{word} 가게" if word.endswith(phrases.FOOD_ENDINGS) else word for word in categories),
+        foods=tuple(word for word in categories if not word.endswith(phrases.PLACE_ENDINGS)) or categories,
+        dishes=tuple(sorted({menu.name for menu in catalogue.menus})),
+        absent=tuple(dish for dish in phrases.ABSENT_DISHES if not any(dish in name for name in names)),
+        shops=tuple(sorted({shop.name for shop in catalogue.shops})),
+    )
 
 
 def _plan(rng: random.Random, words: _Words, catalogue: Catalogue, daily_limit: int) -> _Plan | None:

@@ -225,7 +225,6 @@ def _follow_up(wish: Wish, shop: str, history: Sequence[Message], vocabulary: Vo
         ask=wish.ask,
         shop=None,
         max_price=wish.max_price or (min(prices) - 1 if cheaper and prices else before.max_price),
-        cheap=cheaper or before.cheap,
         not_shops=() if cheaper else told,
     )
 

@@ -18,7 +18,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from nabi.catalogue.intents import Kind, Vocabulary, Wish, hour_wanted, squeeze, understand, vocabulary_of
@@ -99,7 +98,7 @@ def is_open(shop: Shop, now: datetime) -> bool:
     hours = shop.hours
     if hours is None or not hours.open_at(now.time()):
         return False
-    past_midnight = hours.closes < hours.opens and now.time() < hours.closes
+    past_midnight = hours.closes <= hours.opens and now.time() < hours.closes
     return (now - timedelta(days=past_midnight)).weekday() not in shop.closed_days
 
 
@@ -114,12 +113,27 @@ def hours_text(shop: Shop) -> str:
         return "모름"
     if shop.hours.opens == shop.hours.closes:
         return "24시간"
-    return f"{shop.hours.opens:%H:%M}~{shop.hours.closes:%H:%M}"
+    closes = f"{shop.hours.closes:%H:%M}" if shop.hours.closes != time(0) else "24:00"
+    return f"{shop.hours.opens:%H:%M}~{closes}"
 
 
-@lru_cache(maxsize=8)
+_indexes: dict[int, tuple[Catalogue, _Index]] = {}
+
+
 def _index(catalogue: Catalogue) -> _Index:
-    """The catalogue prepared for search; made once for each catalogue."""
+    """The catalogue prepared for search, made once for each catalogue object.
+
+    Kept by identity: hashing a thousand menus on every question would cost more than the search.
+    """
+    held = _indexes.get(id(catalogue))
+    if held is None:
+        if len(_indexes) >= 8:
+            _indexes.clear()
+        held = _indexes[id(catalogue)] = (catalogue, _prepared(catalogue))
+    return held[1]
+
+
+def _prepared(catalogue: Catalogue) -> _Index:
     shops = {shop.shop_id: shop for shop in catalogue.shops}
     offers = tuple(
         _Offer(shops[menu.shop_id], menu, squeeze(menu.name))
@@ -232,7 +246,7 @@ def _find_good(asked: _Question) -> list[Fact]:
     messages = {shop.name: shop.message for shop in asked.catalogue.shops}
     for fact in facts:
         message = messages.get(fact["가게"])
-        if message and len(message) <= LONGEST_MESSAGE:
+        if message and len(message) <= LONGEST_MESSAGE and message.endswith(("요", "죠", "다")):
             fact["사장님 말씀"] = message
     return facts
 

@@ -24,6 +24,9 @@ TYPOS = {
 PLACE_ENDINGS = ("집", "점", "가게", "카페", "베이커리")
 """A word of place ("빵집") is gone to, not eaten: it fills {category}, but not {food}."""
 
+FOOD_ENDINGS = ("음식", "디저트", "후식")
+"""A word of food alone is no place: in {category} it becomes "디저트 가게"."""
+
 CATEGORY = (
     "{food} 먹고 싶어",
     "{food} 먹고 싶어요",
