@@ -47,7 +47,9 @@ def assemble(tables: Mapping[str, Table], ledger: Ledger, digest: str) -> Catalo
     coupons = _settle_coupons(tables, shop_keys, menu_keys, ledger)
     opinions = _settle_reviews(tables.get("review"), shop_keys, ledger)
     favorites = _settle_favorites(tables.get("userfavorite"), shop_keys, ledger)
-    shops = [_shop(row, opinions.get(row.values["id"], []), favorites.get(row.values["id"], 0)) for row in shop_table.rows]
+    shops = [
+        _shop(row, opinions.get(row.values["id"], []), favorites.get(row.values["id"], 0)) for row in shop_table.rows
+    ]
     menus = [_menu(row, categories) for row in menu_table.rows]
     return Catalogue(
         shops=tuple(sorted(shops, key=lambda shop: _id_order(shop.shop_id))),
@@ -141,8 +143,12 @@ def _settle_coupons(tables: Mapping[str, Table], shops: _Keys, menus: _Keys, led
     check_rows(table, COUPON_RULES, ledger)
     check_rows(table, UNIQUE, ledger)
     keys = _Keys(_ids(table), seen)
-    of_shops = _linked(tables.get("coupon_shop_map"), "shop_id", "shop", shops, keys, ledger)
-    of_menus = _linked(tables.get("coupon_menu_map"), "menu_id", "menu", menus, keys, ledger)
+    for name in ("coupon_shop_map", "coupon_menu_map"):
+        if name in tables:
+            check_rows(tables[name], MAP_RULES, ledger)
+            check_rows(tables[name], known_key("coupon_id", "coupon", keys.usable, keys.seen), ledger)
+    of_shops = _linked(tables.get("coupon_shop_map"), "shop", shops, ledger)
+    of_menus = _linked(tables.get("coupon_menu_map"), "menu", menus, ledger)
     coupons, homeless = [], set()
     for row in table.rows:
         coupon_id = row.values["id"]
@@ -156,16 +162,13 @@ def _settle_coupons(tables: Mapping[str, Table], shops: _Keys, menus: _Keys, led
     return coupons
 
 
-def _linked(
-    table: Table | None, field: str, noun: str, targets: _Keys, coupons: _Keys, ledger: Ledger
-) -> dict[str, list[str]]:
-    """What each coupon is mapped to, by the coupon's id."""
+def _linked(table: Table | None, noun: str, targets: _Keys, ledger: Ledger) -> dict[str, list[str]]:
+    """What each coupon is mapped to, by the coupon's id; `noun` is shop or menu."""
     if table is None:
         return {}
-    if field == "shop_id":
+    field = f"{noun}_id"
+    if noun == "shop":
         _follow_merges(table, targets)
-    check_rows(table, MAP_RULES, ledger)
-    check_rows(table, known_key("coupon_id", "coupon", coupons.usable, coupons.seen), ledger)
     check_rows(table, known_key(field, noun, targets.usable, targets.seen), ledger)
     links: dict[str, list[str]] = {}
     for row in table.rows:

@@ -18,8 +18,10 @@ from nabi.catalogue.texts import plain
 T = TypeVar("T")
 
 BLANKS = frozenset({"", "null", "\\n", "none", "nan", "n/a", "#n/a", "nil", "undefined"})
-YES = frozenset({"1", "1.0", "true", "t", "y", "yes", "예", "네", "o", "ㅇ", "on", "있음", "가능", "사용", "판매중지", "품절"})
-NO = frozenset({"0", "0.0", "false", "f", "n", "no", "아니오", "아니요", "x", "off", "없음", "불가", "미사용", "판매중", "-"})
+YES = frozenset({"1", "1.0", "true", "t", "y", "yes", "예", "네", "o", "ㅇ", "on", "있음", "가능", "사용", "품절"})
+NO = frozenset(
+    {"0", "0.0", "false", "f", "n", "no", "아니오", "아니요", "x", "off", "없음", "불가", "미사용", "판매중", "-"}
+)
 NOT_STATED = frozenset({"시가", "싯가", "변동", "문의", "별도문의", "전화문의", "가격문의", "미정", "-", "?"})
 ZERO_DATE = "0000-00-00"
 MAX_EXACT_NUMBER = 10**15
@@ -113,7 +115,9 @@ def _price_from_text(text: str) -> Reading[int]:
     return Reading(amount, problem("price_as_text"))
 
 
-_SPOKEN = re.compile(r"(?:(?P<man>\d+(?:\.\d+)?)?만)?(?:(?P<cheon>\d+(?:\.\d+)?)?천)?(?:(?P<baek>\d+)?백)?(?P<rest>\d+)?")
+_SPOKEN = re.compile(
+    r"(?:(?P<man>\d+(?:\.\d+)?)?만)?(?:(?P<cheon>\d+(?:\.\d+)?)?천)?(?:(?P<baek>\d+)?백)?(?P<rest>\d+)?"
+)
 
 
 def _amount(text: str) -> int | None:
@@ -200,7 +204,9 @@ def parse_deleted(deleted_at: Cell, is_deleted: Cell = None) -> Reading[bool]:
     return Reading(False)
 
 
-_CLOSED_DOWN = frozenset({"closed", "폐업", "휴업", "종료", "영업종료", "inactive", "withdrawn", "탈퇴", "deleted", "해지"})
+_CLOSED_DOWN = frozenset(
+    {"closed", "폐업", "휴업", "종료", "영업종료", "inactive", "withdrawn", "탈퇴", "deleted", "해지"}
+)
 
 
 def parse_closed_down(cell: Cell) -> Reading[bool]:
@@ -217,7 +223,9 @@ def parse_date(cell: Cell) -> Reading[date]:
     if isinstance(cell, date):
         return Reading(cell)
     match = re.match(r"(\d{4})[-./년]?(\d{1,2})[-./월]?(\d{1,2})(?!\d)", compact(cell))
+    if match is None:
+        return Reading(None, problem("unreadable_date"))
     try:
-        return Reading(date(int(match[1]), int(match[2]), int(match[3]))) if match else Reading(None, problem("unreadable_date"))
-    except ValueError:
+        return Reading(date(int(match[1]), int(match[2]), int(match[3])))
+    except ValueError:  # the 31st of February
         return Reading(None, problem("unreadable_date"))

@@ -86,7 +86,7 @@ def parse_snippet(cell: Any) -> Reading[str]:
     if is_blank(cell):
         return reading
     told = {item.rule for item in reading.problems}
-    if told & {"phone", "email", "web_address", "long_number"} or (isinstance(cell, str) and is_personal(clean(cell)[0])):
+    if told & {"phone", "email", "web_address", "long_number"} or is_personal(clean(str(cell))[0]):
         return Reading(None, problem("personal_text"))
     return reading
 
@@ -116,11 +116,19 @@ def parse_name(cell: Any) -> Reading[str]:
 
 
 CATEGORIES = ("한식", "분식", "중식", "일식", "치킨", "피자", "편의점", "카페·베이커리", "패스트푸드", "도시락")
+_SAME_CATEGORY = {
+    "카페·베이커리": ("카페", "베이커리", "제과점", "빵집", "베이커리카페"),
+    "패스트푸드": ("햄버거", "버거"),
+    "중식": ("중국집", "중국요리", "중화요리"),
+    "일식": ("일본음식",),
+    "한식": ("백반", "한정식"),
+    "분식": ("분식점",),
+    "치킨": ("치킨집",),
+    "피자": ("피자집",),
+}
 _CATEGORY_NAMES = {name_key(name): name for name in CATEGORIES} | {
-    "카페": "카페·베이커리", "베이커리": "카페·베이커리", "제과점": "카페·베이커리", "빵집": "카페·베이커리", "베이커리카페": "카페·베이커리",
-    "햄버거": "패스트푸드", "버거": "패스트푸드", "중국집": "중식", "중국요리": "중식", "중화요리": "중식", "일본음식": "일식",
-    "백반": "한식", "한정식": "한식", "분식점": "분식", "치킨집": "치킨", "피자집": "피자",
-}  # fmt: skip
+    other: name for name, others in _SAME_CATEGORY.items() for other in others
+}
 
 
 def parse_category(cell: Any) -> Reading[str]:
@@ -144,7 +152,10 @@ def _id(*names: str) -> Column:
 _SHOP_ID = _column("shop_id", "shop_id", "store_id", "shopNo", "가게id", required=True, merge=True)
 _MENU_ID = _column("menu_id", "menu_id", "shop_menu_id", required=True)
 _COUPON_ID = _column("coupon_id", "coupon_id", required=True)
-_DELETED = (_column("deleted_at", "deleted_at", "deletedDate", "삭제일"), _column("is_deleted", "is_deleted", "deleted", "del_yn", "삭제여부"))
+_DELETED = (
+    _column("deleted_at", "deleted_at", "deletedDate", "삭제일"),
+    _column("is_deleted", "is_deleted", "deleted", "del_yn", "삭제여부"),
+)
 _READ_ID = Field("id", ("id",), cells.parse_id)
 _READ_SHOP_ID = Field("shop_id", ("shop_id",), cells.parse_id)
 _READ_DELETED = Field("deleted", ("deleted_at", "is_deleted"), cells.parse_deleted)

@@ -11,7 +11,7 @@ from typing import Literal
 from nabi.errors import DataError
 
 Action = Literal["dropped", "repaired", "kept_without"]
-"""dropped: the row is not used. repaired: the value was understood or put right. kept_without: only the value is lost."""
+"""dropped: the row is not used; repaired: the value was understood; kept_without: only the value is lost."""
 
 WITHHELD = "(withheld)"
 

@@ -34,7 +34,9 @@ _CLOCK_RE = re.compile(_CLOCK, re.IGNORECASE)
 _PART = re.sub(r"\?P<\w+>", "?:", _CLOCK).replace(r"|(?=\s*$)", "")
 _RANGE = re.compile(rf"(?P<from>{_PART})\s*(?:부터|에서|[~∼〜–—-])\s*(?P<to>{_PART})(?:\s*까지)?", re.IGNORECASE)
 _ALL_DAY = re.compile(r"24\s*시간|24\s*시\s*영업|24h", re.IGNORECASE)
-_LAST_ORDER = re.compile(r"(?:라스트\s*오더|마지막\s*주문|주문\s*마감|L\.?O\.?)\s*:?\s*\d{1,2}[:시]\s*(?:\d{2})?\s*분?", re.IGNORECASE)
+_LAST_ORDER = re.compile(
+    r"(?:라스트\s*오더|마지막\s*주문|주문\s*마감|L\.?O\.?)\s*:?\s*\d{1,2}[:시]\s*(?:\d{2})?\s*분?", re.IGNORECASE
+)
 _BREAK_WORD = re.compile(r"브레이크\s*타임?|휴게\s*시간?|쉬는\s*시간|준비\s*시간|break", re.IGNORECASE)
 
 
@@ -187,6 +189,11 @@ def _as_time(minute: int) -> time:
 _WEEKDAYS = "월화수목금토일"
 _NONE = frozenset({"연중무휴", "없음", "-", "무휴", "x", "24시간연중무휴"})
 
+_NOT_A_DAY = re.compile(
+    r"매월|매주|격주|휴무일?|휴일|쉼|쉬어요|정기|공휴일|명절|설날|추석|주말|평일"
+    r"|(?:첫|둘|두|셋|세|넷|네|다섯|마지막|\d)번?째?주?"
+)
+
 
 def parse_closed_days(cell: Cell) -> Reading[frozenset[int]]:
     """Weekdays off, 0 Monday to 6 Sunday. A day off in some weeks counts as one in every week."""
@@ -195,8 +202,8 @@ def parse_closed_days(cell: Cell) -> Reading[frozenset[int]]:
     text = compact(cell).casefold()
     if text in _NONE or "연중무휴" in text:
         return Reading(frozenset())
-    rest = re.sub(r"매월|매주|격주|휴무일?|휴일|쉼|쉬어요|정기|공휴일|명절|설날|추석|(?:첫|둘|두|셋|세|넷|네|다섯|마지막|\d)번?째?주?|주말|평일", " ", text)
-    days = frozenset(_WEEKDAYS.index(day) for day in re.findall(rf"(?<![가-힣])[{_WEEKDAYS}]+(?=요일|\b|[^가-힣])", rest) for day in day)
+    named = re.findall(rf"(?<![가-힣])[{_WEEKDAYS}]+(?=요일|[^가-힣]|$)", _NOT_A_DAY.sub(" ", text))
+    days = frozenset(_WEEKDAYS.index(letter) for group in named for letter in group)
     if "주말" in text:
         days |= {5, 6}
     if re.search(r"째|격주|매월", text):

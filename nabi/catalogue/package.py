@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -150,7 +151,13 @@ def _relations(package: zipfile.ZipFile, names: set[str]) -> dict[str, str]:
     return targets
 
 
-def _parse(package: zipfile.ZipFile, part: str, start: object, end: object = None, text: object = None) -> None:
+OnStart = Callable[[str, dict[str, str]], None]
+OnText = Callable[[str], None]
+
+
+def _parse(
+    package: zipfile.ZipFile, part: str, start: OnStart, end: OnText | None = None, text: OnText | None = None
+) -> None:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = start
@@ -233,7 +240,8 @@ def _scan(package: zipfile.ZipFile, part: SheetPart, path: Path) -> None:
     try:
         _parse(package, part.part, scan.start, scan.end, scan.text)
     except ValueError as error:
-        raise DataError(f"a cell has a broken address ({error}).", where=f"{path}, sheet {part.name}", fix=SAVE_AGAIN) from error
+        where = f"{path}, sheet {part.name}"
+        raise DataError(f"a cell has a broken address ({error}).", where=where, fix=SAVE_AGAIN) from error
 
 
 def cell_position(reference: str) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from nabi.errors import DataError
 
 MEMORY_LIMIT_BYTES = 2 * 2**30
 TIME_LIMIT_SECONDS = 180
+EXPORT_LESS = "Export only the needed tables."
 
 
 def read_sheets(path: Path) -> tuple[RawSheet, ...]:
@@ -32,9 +33,8 @@ def read_sheets(path: Path) -> tuple[RawSheet, ...]:
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIME_LIMIT_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise DataError(
-            f"reading took more than {TIME_LIMIT_SECONDS} seconds.", where=str(path), fix="Export only the needed tables."
-        ) from error
+        what = f"reading took more than {TIME_LIMIT_SECONDS} seconds."
+        raise DataError(what, where=str(path), fix=EXPORT_LESS) from error
     answer = _answer(done.stdout)
     if "error" in answer:
         raise DataError(**answer["error"])
@@ -65,19 +65,18 @@ def _sheet_from(item: dict[str, Any]) -> RawSheet:
 
 def _encode(cell: Any) -> Any:
     """A cell as JSON; what JSON lacks becomes an object with one letter."""
-    if cell == "" or cell is None:
+    if cell == "":
         return None
-    if isinstance(cell, datetime):
-        return {"m": cell.isoformat()}
-    if isinstance(cell, date):
-        return {"d": cell.isoformat()}
-    if isinstance(cell, time):
-        return {"t": cell.isoformat()}
-    if isinstance(cell, timedelta):
-        return {"s": cell.total_seconds()}
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return int(cell)
-    return cell
+    if isinstance(cell, timedelta):
+        return {"s": cell.total_seconds()}
+    kind = next((letter for letter, of in _LETTERS.items() if isinstance(cell, of)), None)
+    return cell if kind is None else {kind: cell.isoformat()}
+
+
+# A datetime is a date too, so it comes first.
+_LETTERS = {"m": datetime, "d": date, "t": time}
 
 
 def _decode(cell: Any) -> Cell:
@@ -151,8 +150,7 @@ def main(path: Path) -> int:
     except DataError as error:
         answer = {"error": {"what": error.what, "where": error.where or str(path), "fix": error.fix}}
     except MemoryError:
-        fix = "Export only the needed tables."
-        answer = {"error": {"what": "the workbook needs too much memory.", "where": str(path), "fix": fix}}
+        answer = {"error": {"what": "the workbook needs too much memory.", "where": str(path), "fix": EXPORT_LESS}}
     json.dump(answer, sys.stdout, ensure_ascii=True, separators=(",", ":"))
     return 0
 

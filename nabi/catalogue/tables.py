@@ -68,10 +68,9 @@ class Table:
 
     def column_name(self, field_name: str, part: int = 0) -> str:
         """The header, as the sheet spells it, of the column that a field's value comes from."""
-        wanted = next((item for item in self.spec.fields if item.name == field_name), None)
-        keys = wanted.columns if wanted else (field_name,)
-        places = self.header.places.get(keys[min(part, len(keys) - 1)], ())
-        return self.header.names[places[0]] if places else keys[min(part, len(keys) - 1)]
+        keys = next((item.columns for item in self.spec.fields if item.name == field_name), (field_name,))
+        found = [key for key in keys[part:] if key in self.header.places]
+        return self.header.names[self.header.places[found[0]][0]] if found else keys[part]
 
     def without(self, refused: set[int]) -> None:
         """Drop rows by their number."""
@@ -110,7 +109,8 @@ def _places(names: list[str], spec: SheetSpec) -> dict[str, tuple[int, ...]]:
     places: dict[str, tuple[int, ...]] = {}
     taken: set[int] = set()
     for column in spec.columns:
-        found = [place for wanted in column.names for place, name in enumerate(names) if name == wanted and place not in taken]
+        free = [(place, name) for place, name in enumerate(names) if place not in taken]
+        found = [place for wanted in column.names for place, name in free if name == wanted]
         if found:
             places[column.key] = tuple(found) if column.merge else (found[0],)
             taken.update(places[column.key])

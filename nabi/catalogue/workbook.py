@@ -22,6 +22,11 @@ from nabi.catalogue.sheets import read_sheets
 from nabi.catalogue.tables import Table, find_header, read_table
 from nabi.errors import DataError
 
+NAME_COLUMNS = (
+    "Export these tables with their column names in one row above the data; "
+    "shopName, shop_name and 'Shop Name' are all understood."
+)
+
 Kind = Literal["read", "unusable", "private", "not needed"]
 
 
@@ -84,7 +89,7 @@ def read_workbook(path: Path) -> WorkbookReading:
     ledger = Ledger()
     tables, unusable = _tables(chosen, path, ledger)
     catalogue = assemble(tables, ledger, digest)
-    findings = tuple(sorted(ledger.findings, key=_finding_order(sheets)))
+    findings = _in_order(ledger.findings, sheets)
     _require_content(catalogue, ledger, findings, tables, path)
     summaries = tuple(_summarise(sheet, tables, unusable, ledger) for sheet in sheets)
     return WorkbookReading(path, catalogue, findings, summaries)
@@ -150,8 +155,7 @@ def _tables(
             unusable[sheet.name] = lacking
             _note_unusable(sheet, lacking, ledger)
     if complaints:
-        fix = "Export these tables with their column names in one row above the data; shopName, shop_name and 'Shop Name' are all understood."
-        raise DataError(" ".join(complaints), where=str(path), fix=fix)
+        raise DataError(" ".join(complaints), where=str(path), fix=NAME_COLUMNS)
     return tables, unusable
 
 
@@ -182,18 +186,10 @@ def _note_unusable(sheet: RawSheet, lacking: tuple[str, ...], ledger: Ledger) ->
         ledger.findings.append(Finding(sheet.name, 0, column, "missing_column", "", "dropped"))
 
 
-def _finding_order(sheets: tuple[RawSheet, ...]) -> "_Order":
-    return _Order({sheet.name: place for place, sheet in enumerate(sheets)})
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """Findings in the order of the workbook: by sheet, row, then column and rule."""
-
-    places: Mapping[str, int]
-
-    def __call__(self, finding: Finding) -> tuple[int, int, str, str]:
-        return self.places[finding.sheet], finding.row, finding.column, finding.rule
+def _in_order(findings: Iterable[Finding], sheets: Iterable[RawSheet]) -> tuple[Finding, ...]:
+    """Findings as they lie in the workbook: by sheet, row, then column and rule."""
+    places = {sheet.name: place for place, sheet in enumerate(sheets)}
+    return tuple(sorted(findings, key=lambda item: (places[item.sheet], item.row, item.column, item.rule)))
 
 
 def _require_content(
