@@ -88,9 +88,10 @@ def check_rows(table: Table, rules: Sequence[Rule], ledger: Ledger) -> None:
     actions = {rule.name: rule.action for rule in rules}
     private = {item.name for item in table.spec.fields if item.private}
     refused: set[int] = set()
-    for number, field, name, value in _failures(table, rules):
-        text = WITHHELD if field in private else shown(value)
-        ledger.note(Finding(table.name, number, table.column_name(field), name, text, actions[name]))
+    for number, field, name in _failures(table, rules):
+        column, cell = table.source(rows[number], field)
+        text = WITHHELD if field in private else shown(cell)
+        ledger.note(Finding(table.name, number, column, name, text, actions[name]))
         if actions[name] == "dropped":
             refused.add(number)
         else:
@@ -98,8 +99,8 @@ def check_rows(table: Table, rules: Sequence[Rule], ledger: Ledger) -> None:
     table.without(refused)
 
 
-def _failures(table: Table, rules: Sequence[Rule]) -> list[tuple[int, str, str, Any]]:
-    """Row, field, rule and value of each failure, by the order of the rules and then of the rows."""
+def _failures(table: Table, rules: Sequence[Rule]) -> list[tuple[int, str, str]]:
+    """Row, field and rule of each failure, by the order of the rules and then of the rows."""
     import pandas as pd
     import pandera.errors
     import pandera.pandas as pa
@@ -124,7 +125,7 @@ def _failures(table: Table, rules: Sequence[Rule]) -> list[tuple[int, str, str, 
         order = {(rule.field, rule.name): place for place, rule in enumerate(rules)}
         cases = failed.failure_cases
         found = [
-            (int(number), str(field), str(name), frame.at[number, field])
+            (int(number), str(field), str(name))
             for number, field, name in zip(cases["index"], cases["column"], cases["check"], strict=True)
         ]
         return sorted(found, key=lambda case: (order[case[1], case[2]], case[0]))

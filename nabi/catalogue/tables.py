@@ -49,10 +49,11 @@ class FieldStats:
 
 @dataclass(slots=True)
 class TableRow:
-    """A row in Excel's numbering with its values by field."""
+    """A row in Excel's numbering: its values by field, and the cells that they come from by column."""
 
     number: int
     values: dict[str, Any]
+    cells: dict[str, Cell]
 
 
 @dataclass(slots=True)
@@ -71,6 +72,12 @@ class Table:
         keys = next((item.columns for item in self.spec.fields if item.name == field_name), (field_name,))
         found = [key for key in keys[part:] if key in self.header.places]
         return self.header.names[self.header.places[found[0]][0]] if found else keys[part]
+
+    def source(self, row: TableRow, field_name: str) -> tuple[str, Cell]:
+        """Header and cell that a value comes from: of several columns the first that is filled."""
+        keys = next(item.columns for item in self.spec.fields if item.name == field_name)
+        part = next((part for part, key in enumerate(keys) if not is_blank(row.cells[key])), 0)
+        return self.column_name(field_name, part), row.cells[keys[part]]
 
     def without(self, refused: set[int]) -> None:
         """Drop rows by their number."""
@@ -135,7 +142,7 @@ def read_table(sheet: RawSheet, spec: SheetSpec, header: Header, ledger: Ledger)
 def _read_row(table: Table, number: int, cells: Sequence[Cell], ledger: Ledger) -> TableRow:
     picked = {column.key: _pick(table, column, number, cells, ledger) for column in table.spec.columns}
     values = {item.name: _read_field(table, item, number, picked, ledger) for item in table.spec.fields}
-    return TableRow(number, values)
+    return TableRow(number, values, picked)
 
 
 def _pick(table: Table, column: Column, number: int, cells: Sequence[Cell], ledger: Ledger) -> Cell:
