@@ -21,6 +21,8 @@ from nabi.catalogue.keywords import (
     BEST,
     CATEGORY_WORDS,
     CHEAP,
+    CHOICE,
+    CONTAINS,
     COUPON,
     DAYPART,
     DELIVERY,
@@ -84,6 +86,7 @@ class Wish:
     open_at: tuple[int, str] | None = None
     good: bool = False
     allergens: tuple[str, ...] = ()
+    choice: bool = False
     now_only: bool = False
 
 
@@ -156,7 +159,7 @@ def _read(text: str, vocabulary: Vocabulary) -> Wish:
     shop, rest = _take_shop(text, vocabulary)
     categories = _categories_in(rest, vocabulary)
     hour = HOUR.search(rest)
-    allergens = _allergens_in(rest) if ALLERGY.search(rest) else {}
+    allergens = _allergens_in(rest) if ALLERGY.search(rest) or CONTAINS.search(rest) else {}
     wish = Wish(
         kind="unknown",
         text=text,
@@ -169,6 +172,7 @@ def _read(text: str, vocabulary: Vocabulary) -> Wish:
         open_at=(int(hour["hour"]), hour["part"] or "") if hour else None,
         good=bool(GOOD.search(rest)),
         allergens=tuple(dict.fromkeys(name for names in allergens.values() for name in names)),
+        choice=bool(CHOICE.search(rest)),
         now_only="지금" in rest,
     )
     return replace(wish, kind=_kind_of(wish, rest))
@@ -178,7 +182,7 @@ def _kind_of(wish: Wish, text: str) -> Kind:
     """The first rule that fits; what names its subject most clearly comes first."""
     wanted = WANTED.search(text)
     rules: tuple[tuple[Kind, bool], ...] = (
-        ("allergy", bool(ALLERGY.search(text))),
+        ("allergy", bool(ALLERGY.search(text)) or bool(wish.allergens)),
         ("coupon", bool(COUPON.search(text))),
         ("delivery", bool(DELIVERY.search(text))),
         ("trait", wish.good),
@@ -284,7 +288,8 @@ def _dishes_in(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
 
 
 def _dish(token: str, vocabulary: Vocabulary) -> str | None:
-    for word in (token, PARTICLES.sub("", token)):
+    bare = PARTICLES.sub("", token)
+    for word in (token, bare, PARTICLES.sub("", bare)):  # two of them in "떡볶이에도"
         if word in ASKING_WORDS or word in PLACE_WORDS:
             return None
         if (len(word) > 1 or word in ONE_SYLLABLE_FOODS) and not word.isdigit() and _in_menus(word, vocabulary):

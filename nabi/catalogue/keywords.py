@@ -103,7 +103,13 @@ SMALLTALK = {
     "praise": r"좋아해|최고|귀여|귀엽|똑똑|멋지|멋져|사랑해",
 }
 
-ALLERGY = re.compile(r"알레르기|들어 ?(있|가|갔)|못 ?먹|먹으면 ?안")
+ALLERGY = re.compile(r"알레르기|두드러기")
+CONTAINS = re.compile(r"들어 ?(있|가|갔)|들었|못 ?먹|먹으면 ?안")
+"""About allergens when one is named with it: "우유 들어가요?", but not "매운 거 못 먹어"."""
+
+CHOICE = re.compile(r"뭐|어디|어느|중에|추천|먹을 ?(수|거|만)")
+"""Asks what may be eaten instead of what one dish contains."""
+
 COUPON = re.compile(r"쿠폰|할인|깎아")
 DELIVERY = re.compile(r"배달|갖다 ?줘|집으로 ?가져")
 GOOD = re.compile(r"착한|선한|좋은 ?일 ?하는|좋은 ?영향")

@@ -274,20 +274,25 @@ def _find_follow_up(asked: _Question) -> list[Fact]:
 
 
 def _find_allergens(asked: _Question) -> list[Fact]:
-    """What dishes contain. A dish that is asked for is shown whatever it holds; otherwise those without it."""
+    """What a dish contains; or, where the question is what may be eaten, dishes without the allergen."""
     wish = asked.wish
     fitting = (o for o in asked.offers if o.menu.allergens is not None and _fits_place(o.shop, wish))
     known = [o for o in fitting if _fits_dish(o, wish) and _may_be_told(o.shop, asked)]
-    if not wish.dishes and wish.shop is None:
-        known = [o for o in known if not _holds(o.menu, wish.allergens)]
-    return [
-        {"가게": o.shop.name, "메뉴": o.menu.name, "알레르기": ", ".join(o.menu.allergens or ()) or "없음"}
-        for o in _one_per_shop(_ranked(known, wish))
-    ]
+    if wish.choice or not (wish.dishes or wish.shop):
+        known = [o for o in known if not _held(o.menu, wish) and (o.menu.price or 0) <= asked.limit]
+    return [_allergy_fact(offer, wish) for offer in _one_per_shop(_ranked(known, wish))]
 
 
-def _holds(menu: Menu, allergens: Sequence[str]) -> bool:
-    return any(held.startswith(wanted) for wanted in allergens for held in menu.allergens or ())
+def _allergy_fact(offer: _Offer, wish: Wish) -> Fact:
+    """The comparison with the child's allergen is made here: no model is trusted with it."""
+    listed = ", ".join(offer.menu.allergens or ()) or "없음"
+    fact = {"가게": offer.shop.name, "메뉴": offer.menu.name, "알레르기": listed}
+    return fact | ({"주의": ", ".join(held)} if (held := _held(offer.menu, wish)) else {})
+
+
+def _held(menu: Menu, wish: Wish) -> list[str]:
+    """The menu's allergens among those that the child names."""
+    return [held for held in menu.allergens or () if held.startswith(wish.allergens)]
 
 
 def _may_be_told(shop: Shop, asked: _Question) -> bool:

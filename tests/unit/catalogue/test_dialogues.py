@@ -14,6 +14,7 @@ from nabi.catalogue.dialogue_check import check_dialogue
 from nabi.catalogue.dialogues import KINDS, make_dialogues
 from nabi.catalogue.lookup import LOCAL_TIME, find_facts
 from nabi.catalogue.model import Catalogue
+from nabi.catalogue.workbook import read_workbook
 from nabi.conversations.records import Conversation, Message
 from nabi.errors import DataError
 from nabi.personas.model import Persona
@@ -36,6 +37,17 @@ def test_two_thousand_different_dialogues_keep_every_promise(dialogues: list[Con
     assert len({c.messages for c in dialogues}) == len({c.conversation_id for c in dialogues}) == 2000
     broken = {c.conversation_id: reasons for c in dialogues if (reasons := check_dialogue(c, town, LIMIT))}
     assert broken == {}
+
+
+def test_shipped_workbook_gives_as_many_as_the_loop_asks_for(nabiyam: Persona) -> None:
+    """The dialogues that `make run` trains on and the anchors beside them."""
+    assert nabiyam.bootstrap is not None
+    catalogue = read_workbook(ROOT / nabiyam.bootstrap.workbook).catalogue
+    num, limit = nabiyam.bootstrap.target + nabiyam.evaluation.anchors, nabiyam.bootstrap.daily_limit
+    made = make_dialogues(catalogue, nabiyam.id, num, 20260701, limit)
+    assert [reasons for c in made if (reasons := check_dialogue(c, catalogue, limit))] == []
+    assert {c.kind for c in made} == set(KINDS)
+    assert len({c.facts[0]["가게"] for c in made if c.facts}) > 60
 
 
 def test_every_kind_is_there_and_what_is_left_to_people_is_not(dialogues: list[Conversation]) -> None:

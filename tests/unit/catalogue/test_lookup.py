@@ -195,7 +195,7 @@ def test_facts_are_at_most_three_places_with_at_most_five_labels(ask: Ask) -> No
         ("착한가게 알려줘", ["가게", "메뉴", "가격", "착한가게", "사장님 말씀"]),
         ("중식 인기 메뉴 뭐야", ["가게", "대표메뉴", "가격"]),
         ("쿠폰 있어?", ["쿠폰", "할인", "가게"]),
-        ("짜장면에 밀 들어 있어?", ["가게", "메뉴", "알레르기"]),
+        ("짜장면에 밀 들어 있어?", ["가게", "메뉴", "알레르기", "주의"]),
         ("은하수반점 배달돼?", ["가게", "배달", "배달비"]),
     ],
 )
@@ -254,17 +254,33 @@ def test_new_dish_after_an_answer_is_a_new_question(ask: Ask) -> None:
     assert ask("짜장면 먹고 싶어", history=FIRST).kind == "menu"
 
 
-def test_allergy_question_about_a_dish_tells_what_it_holds(ask: Ask) -> None:
-    assert {"가게": "해맑은분식", "메뉴": "치즈떡볶이", "알레르기": "밀, 대두, 우유"} in ask(
-        "치즈떡볶이에 우유 들어가?"
-    ).facts
+def test_allergy_question_about_a_dish_tells_what_it_holds_and_warns(ask: Ask) -> None:
+    milk = {"가게": "해맑은분식", "메뉴": "치즈떡볶이", "알레르기": "밀, 대두, 우유", "주의": "우유"}
+    assert ask("치즈떡볶이에 우유 들어가?").facts == (milk,)
+    assert ask("나 우유 알레르기 있는데 치즈떡볶이 먹어도 돼?").facts == (milk,)
+    assert "주의" not in ask("치즈떡볶이에 땅콩도 들어가?").facts[0]
 
 
-def test_allergy_question_without_a_dish_leaves_out_what_holds_the_allergen(ask: Ask) -> None:
-    for fact in ask("우유 알레르기 있는데 뭐 먹을 수 있어?").facts:
-        assert "우유" not in fact["알레르기"]
-    for fact in ask("계란 알레르기 있어요 먹을 거 있나요").facts:
-        assert "난류" not in fact["알레르기"]
+@pytest.mark.parametrize(
+    ("spoken", "listed"),
+    [("우유", "우유"), ("계란", "난류"), ("밀가루", "밀"), ("콩", "대두"), ("새우", "새우"), ("소고기", "쇠고기")],
+)
+@pytest.mark.parametrize(
+    "question",
+    [
+        "{} 알레르기 있는데 뭐 먹을 수 있어?",
+        "분식 중에 {} 못 먹는 사람이 먹을 거 있나요",
+        "{} 알레르기 있으면 떡볶이 어디가 괜찮아?",
+    ],
+)
+def test_nothing_with_the_allergen_is_offered_as_a_choice(ask: Ask, spoken: str, listed: str, question: str) -> None:
+    found = ask(question.format(spoken))
+    assert found.kind == "allergy"
+    assert all(listed not in fact["알레르기"].split(", ") for fact in found.facts)
+
+
+def test_what_a_child_cannot_eat_is_not_always_an_allergy(ask: Ask) -> None:
+    assert ask("매운 거 못 먹는데 분식 추천해줘").kind == "category"
 
 
 def test_dish_whose_allergens_are_unknown_is_not_called_free_of_them(ask: Ask) -> None:
