@@ -220,6 +220,8 @@ def _answer_group(kind: str, fact: Fact) -> str:
         return "coupon/조건"
     if kind == "delivery" and fact["배달"] == "불가":
         return "delivery/불가"
+    if kind == "delivery" and "영업시간" not in fact:
+        return "delivery/시간 모름"
     return kind
 
 

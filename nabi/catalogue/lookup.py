@@ -4,8 +4,8 @@ Training dialogues and the live chat both get their facts here, so what is learn
 
 What holds for every answer: nothing sold out, nothing without a price where a price is told, nothing above the
 budget or the meal card's daily limit, nothing that is not for children. Where a shop is recommended, it is open
-at that moment. Questions about allergens, coupons and delivery tell what is known of a dish or a shop at any
-hour, unless the child says "지금".
+at that moment. Questions about allergens, coupons and delivery tell what is known of a dish or a shop at any hour,
+open shops first, and with their hours where one may order; with "지금" in the question only open ones.
 
 The ranking, in this order: the dish of exactly that name, the cheaper one where something cheap is wanted,
 good-influence shop, best-seller; all equal, a stable hash of the question decides, so that not always the same
@@ -21,7 +21,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from nabi.catalogue.intents import Kind, Vocabulary, Wish, hour_wanted, squeeze, understand, vocabulary_of
-from nabi.catalogue.model import Catalogue, Coupon, Menu, Shop
+from nabi.catalogue.model import Catalogue, Coupon, Hours, Menu, Shop
 from nabi.conversations.records import Fact, Message
 from nabi.errors import DataError
 
@@ -107,14 +107,16 @@ def won(amount: int) -> str:
     return f"{amount:,}원"
 
 
-def hours_text(shop: Shop) -> str:
-    """ "10:00~21:00", or "24시간"."""
-    if shop.hours is None:
-        return "모름"
-    if shop.hours.opens == shop.hours.closes:
+def hours_text(hours: Hours) -> str:
+    """ "10:00~21:00", "14:00~24:00", or "24시간"."""
+    if hours.opens == hours.closes:
         return "24시간"
-    closes = f"{shop.hours.closes:%H:%M}" if shop.hours.closes != time(0) else "24:00"
-    return f"{shop.hours.opens:%H:%M}~{closes}"
+    closes = f"{hours.closes:%H:%M}" if hours.closes != time(0) else "24:00"
+    return f"{hours.opens:%H:%M}~{closes}"
+
+
+def _hours_fact(shop: Shop) -> Fact:
+    return {"영업시간": hours_text(shop.hours)} if shop.hours else {}
 
 
 _indexes: dict[int, tuple[Catalogue, _Index]] = {}
@@ -238,7 +240,7 @@ def _find_categories(asked: _Question) -> list[Fact]:
 
 def _find_open(asked: _Question) -> list[Fact]:
     found = _one_per_shop(_affordable(asked))
-    return [{"가게": offer.shop.name, "영업시간": hours_text(offer.shop)} | _priced(offer) for offer in found]
+    return [{"가게": offer.shop.name} | _hours_fact(offer.shop) | _priced(offer) for offer in found]
 
 
 def _find_good(asked: _Question) -> list[Fact]:
@@ -266,7 +268,7 @@ def _find_follow_up(asked: _Question) -> list[Fact]:
         return [_priced(offer) for offer in _one_per_shop(_affordable(asked))]
     offers = _affordable(asked)
     if wish.ask == "hours":
-        return [{"가게": o.shop.name, "영업시간": hours_text(o.shop)} for o in offers][:1]
+        return [{"가게": o.shop.name} | _hours_fact(o.shop) for o in offers][:1]
     if wish.ask == "price":
         said = [o for o in offers if o.key in wish.said_menus]
         return [_priced(o) for o in said or offers][:1]
@@ -280,7 +282,8 @@ def _find_allergens(asked: _Question) -> list[Fact]:
     known = [o for o in fitting if _fits_dish(o, wish) and _may_be_told(o.shop, asked)]
     if wish.choice or not (wish.dishes or wish.shop):
         known = [o for o in known if not _held(o.menu, wish) and (o.menu.price or 0) <= asked.limit]
-    return [_allergy_fact(offer, wish) for offer in _one_per_shop(_ranked(known, wish))]
+    ranked = sorted(_ranked(known, wish), key=lambda offer: not is_open(offer.shop, asked.now))
+    return [_allergy_fact(offer, wish) for offer in _one_per_shop(ranked)]
 
 
 def _allergy_fact(offer: _Offer, wish: Wish) -> Fact:
@@ -309,7 +312,7 @@ def _find_coupons(asked: _Question) -> list[Fact]:
         for shop in _places(coupon, asked)
         if _fits_place(shop, wish) and _may_be_told(shop, asked)
     ]
-    pairs.sort(key=lambda pair: _stable_hash(wish.text, pair[0].coupon_id, pair[1].shop_id))
+    pairs.sort(key=lambda p: (not is_open(p[1], asked.now), _stable_hash(wish.text, p[0].coupon_id, p[1].shop_id)))
     seen: set[str] = set()
     facts: list[Fact] = []
     for coupon, shop in pairs:
@@ -347,15 +350,23 @@ def _find_delivery(asked: _Question) -> list[Fact]:
         and _fits_place(shop, wish)
         and _may_be_told(shop, asked)
     ]
-    shops.sort(key=lambda shop: (not shop.is_good_influence, _stable_hash(wish.text, shop.shop_id)))
+    shops.sort(
+        key=lambda shop: (
+            not is_open(shop, asked.now),
+            not shop.is_good_influence,
+            _stable_hash(wish.text, shop.shop_id),
+        )
+    )
     return [_delivery_fact(shop) for shop in shops]
 
 
 def _delivery_fact(shop: Shop) -> Fact:
-    fact = {"가게": shop.name, "배달": "가능" if shop.delivers else "불가"}
-    if shop.delivers and shop.delivery_fee is not None:
+    if not shop.delivers:
+        return {"가게": shop.name, "배달": "불가"}
+    fact = {"가게": shop.name, "배달": "가능"}
+    if shop.delivery_fee is not None:
         fact["배달비"] = won(shop.delivery_fee) if shop.delivery_fee else "무료"
-    return fact
+    return fact | _hours_fact(shop)
 
 
 _FINDERS: dict[Kind, Callable[[_Question], list[Fact]]] = {

@@ -196,7 +196,7 @@ def test_facts_are_at_most_three_places_with_at_most_five_labels(ask: Ask) -> No
         ("중식 인기 메뉴 뭐야", ["가게", "대표메뉴", "가격"]),
         ("쿠폰 있어?", ["쿠폰", "할인", "가게"]),
         ("짜장면에 밀 들어 있어?", ["가게", "메뉴", "알레르기", "주의"]),
-        ("은하수반점 배달돼?", ["가게", "배달", "배달비"]),
+        ("은하수반점 배달돼?", ["가게", "배달", "배달비", "영업시간"]),
     ],
 )
 def test_facts_carry_only_the_labels_of_their_kind(question: str, labels: list[str], ask: Ask) -> None:
@@ -299,7 +299,9 @@ def test_coupon_of_a_dish_is_found_by_the_dish(ask: Ask) -> None:
 
 
 def test_delivery_tells_the_fee_and_says_no_only_of_a_shop_that_was_named(ask: Ask) -> None:
-    assert ask("새싹떡볶이 배달돼?").facts == ({"가게": "새싹떡볶이", "배달": "가능", "배달비": "무료"},)
+    assert ask("새싹떡볶이 배달돼?").facts == (
+        {"가게": "새싹떡볶이", "배달": "가능", "배달비": "무료", "영업시간": "11:00~22:00"},
+    )
     assert ask("도담김밥 배달돼?").facts == ({"가게": "도담김밥", "배달": "불가"},)
     assert all(fact["배달"] == "가능" for fact in ask("배달되는 곳 알려줘").facts)
 
@@ -307,6 +309,14 @@ def test_delivery_tells_the_fee_and_says_no_only_of_a_shop_that_was_named(ask: A
 def test_delivery_of_the_shop_before_is_a_delivery_question(ask: Ask) -> None:
     found = ask("거기 배달돼요?", history=FIRST)
     assert (found.kind, shops(found)) == ("delivery", ["해맑은분식"])
+
+
+def test_open_shops_come_first_where_one_may_order(ask: Ask) -> None:
+    """At noon 폴짝치킨 and 새싹떡볶이 are closed: they come last, and their hours say when one may order."""
+    assert not {"폴짝치킨", "새싹떡볶이"} & set(shops(ask("배달되는 곳 알려줘")))
+    assert ask("배달되는 치킨집 있어?").facts == (
+        {"가게": "폴짝치킨", "배달": "가능", "배달비": "2,500원", "영업시간": "15:00~02:00"},
+    )
 
 
 def test_information_is_given_at_any_hour_but_not_for_now(ask: Ask) -> None:
