@@ -131,7 +131,7 @@ def _samples(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tupl
 
 
 def build_base(
-    out: Path, *, seed: int, threads: int | None, on_progress: Progress, plan: Plan | None = None
+    out: Path, *, seed: int, threads: int | None, on_progress: Progress, plan: Plan | None = None, probes: int = 600
 ) -> BuildReport:
     """Build the base into `out`; what stands there is replaced only when all is done.
 
@@ -140,6 +140,7 @@ def build_base(
         threads: CPU threads; None takes `DEFAULT_THREADS`, or fewer on a smaller machine.
         on_progress: called with the share done (0 to 1) and a message.
         plan: another length or speed of training than the shipped one.
+        probes: held-out dialogues that it is measured on.
 
     Raises:
         ModelError: the weights came out larger than `MAX_WEIGHT_BYTES`.
@@ -170,7 +171,7 @@ def build_base(
             num_parameters=saved.num_parameters(),
             vocabulary=len(wrapped),
             plan=chosen,
-            probe=probe(saved, wrapped),
+            probe=probe(saved, wrapped, probes),
             samples=_samples(saved, wrapped),
             curve=tuple(curve),
             seconds=round(time.perf_counter() - started, 1),

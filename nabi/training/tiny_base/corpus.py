@@ -24,7 +24,7 @@ def dialogues(seed: int, part: str = TRAINING) -> Iterator[Dialogue]:
     makers = (facts_dialogue, nothing_found_dialogue, talk_dialogue, copy_dialogue)
     for number in itertools.count():
         opening = part == TRAINING and number < OPENING
-        weights = (25, 2, 3, 70) if opening else (70, 8, 22, 0)
+        weights = (25, 2, 3, 70) if opening else (77, 8, 15, 0)
         yield rng.choices(makers, weights=weights)[0](rng)
 
 

@@ -314,8 +314,9 @@ def _ask_yes_no(scene: _Scene) -> None:
         scene.add(f"{name:은} {tail}", _statement(scene, index, label, name), "yes-no")
         return
     right = scene.rng.random() < 0.5
-    told = Word(value if right else scene.labels[label].make(scene.rng))
-    right = right or told == value
+    other = scene.labels[label].make(scene.rng)
+    right = right or other == value or other in _STATES
+    told = Word(value if right else other)
     tail = scene.rng.choice((f"{told:이에요}?", f"{told} 맞아요?", f"{told}인가요?"))
     answer = scene.say(_RIGHT if right else _WRONG, l=label, v=value)
     scene.add(f"{name} {Word(label):이} {tail}", answer, "yes-no", value)
@@ -389,8 +390,8 @@ _FIRST: tuple[tuple[Callable[[_Scene], None], int], ...] = (
     (_ask_list, 6),
     (_ask_compare, 6),
     (_ask_yes_no, 7),
-    (_ask_unknown_label, 9),
-    (_ask_unknown_item, 6),
+    (_ask_unknown_label, 11),
+    (_ask_unknown_item, 8),
     (_ask_which, 5),
     (_ask_about, 6),
 )
@@ -402,12 +403,12 @@ def _draw(rng: random.Random, table: tuple[tuple[Callable[[_Scene], None], int],
 
 
 def facts_dialogue(rng: random.Random) -> Dialogue:
-    """A dialogue of one to four exchanges over one to four freshly made items."""
+    """A dialogue of one to five exchanges over one to four freshly made items."""
     domain = rng.choices(DOMAINS, weights=[domain.weight for domain in DOMAINS])[0]
     register = choose_register(rng)
     scene = _scene(rng, domain, register, _make_facts(rng, domain))
     _draw(rng, _FIRST)(scene)
-    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+    for _ in range(rng.choice((0, 1, 2, 3, 4))):
         _draw(rng, _NEXT)(scene)
     return Dialogue(domain.name, register, system_prompt(rng, register), scene.facts, tuple(scene.exchanges))
 

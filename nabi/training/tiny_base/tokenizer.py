@@ -124,7 +124,7 @@ def _space_merges(texts: Iterable[str], pieces: set[str], num: int) -> list[Merg
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """A tokenizer of exactly `VOCABULARY` tokens for these texts and all covered characters."""
+    """A tokenizer of at most `VOCABULARY` tokens for these texts and all covered characters."""
     characters = covered_characters()
     base = _character_merges(characters)
     fixed = len(_ALPHABET) + len(base) + len(SPECIALS) + SPACED_WORDS + 2
