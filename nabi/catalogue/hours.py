@@ -27,7 +27,7 @@ Span = tuple[int, int]
 _HALF = r"오전|오후|새벽|아침|낮|점심|저녁|밤|am|pm"
 _CLOCK = (
     rf"(?P<next>익일|다음날|다음 날|명일)?\s*(?P<half>{_HALF})?\s*"
-    r"(?:(?P<noon>정오|자정)|(?P<hour>\d{1,2})\s*(?:[:;.시]\s*(?:(?P<minute>\d{1,2})\s*분?|(?P<half_past>반))?|(?=\s*$)))"
+    r"(?:(?P<noon>정오|자정)|(?P<hour>\d{1,2})\s*(?:[:;.시]\s*(?:(?P<minute>\d{1,2})\s*분?|(?P<half_past>반))?|(?=\s*(?:am|pm)\b)|(?=\s*$)))"
     r"\s*(?P<after>am|pm)?"
 )
 _CLOCK_RE = re.compile(_CLOCK, re.IGNORECASE)

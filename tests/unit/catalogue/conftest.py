@@ -1,12 +1,17 @@
-"""A hand-made town of twelve shops for the tests of lookup, dialogues and sample logs."""
+"""A hand-made town of twelve shops, and workbooks: the shipped one and small ones made on the spot."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+from openpyxl import Workbook
 
 from nabi.catalogue.model import Catalogue, Coupon, Hours, Menu, Shop
+from nabi.catalogue.workbook import WorkbookReading, read_workbook
 
 MON, TUE, WED, THU, FRI, SAT, SUN = range(7)
 
@@ -90,3 +95,27 @@ def _menu(menu_id: str, shop_id: str, text: str) -> Menu:
         is_sold_out="!" in price,
         allergens=allergens,
     )
+
+
+@pytest.fixture
+def write_workbook(tmp_path: Path) -> Callable[[dict[str, list[list[Any]]]], Path]:
+    """Writes a workbook from rows by sheet name."""
+
+    def write(sheets: dict[str, list[list[Any]]]) -> Path:
+        book = Workbook()
+        book.remove(book["Sheet"])
+        for name, rows in sheets.items():
+            sheet = book.create_sheet(name)
+            for row in rows:
+                sheet.append(row)
+        path = tmp_path / "book.xlsx"
+        book.save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sample_reading() -> WorkbookReading:
+    """The shipped workbook, read once."""
+    return read_workbook(Path(__file__).parents[3] / "sample_data.xlsx")
