@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 
 def _aware(moment: datetime) -> datetime:
@@ -49,6 +49,31 @@ class Consent(Frozen):
         return self.given_at is None or self.given_at <= moment
 
 
+BasisSource = Literal["meeting", "search", "agents"]
+"""Sources whose rows may come without a consent of their own. Chats never do: there a person speaks for themselves."""
+
+
+class Basis(Frozen):
+    """On what ground a source without consent of its own may be learned from: who decided it, when and why."""
+
+    source: BasisSource
+    by: str = Field(min_length=1, description="name and office of who decided it")
+    on: date = Field(description="the day of the decision")
+    why: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_reads_the_key_on_as_true(cls, values: Any) -> Any:
+        """YAML 1.1 takes a bare `on` for a boolean, as a key too."""
+        if isinstance(values, dict):
+            return {"on" if key is True else key: value for key, value in values.items()}
+        return values
+
+    @field_serializer("on")
+    def _as_text(self, on: date) -> str:
+        return on.isoformat()
+
+
 class Conversation(Frozen):
     """What was said, by whom, when, and what may be done with it."""
 
@@ -65,3 +90,10 @@ class Conversation(Frozen):
     adapter_version: str | None = Field(default=None, description="who answered, e.g. nabiyam--v7")
     style_tags: tuple[str, ...] = ()
     safety_flags: tuple[str, ...] = ()
+    basis: Basis | None = Field(
+        default=None, description="what stands for consent where the source has none; `consent.training` is then true"
+    )
+    golden: bool = Field(default=False, description="the last answer is a golden one that replaced the delivered one")
+    other_keys: tuple[str, ...] = Field(
+        default=(), description="keyed hashes of other people whose words are in it, as the user's turns of a meeting"
+    )

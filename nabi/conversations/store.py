@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, Text, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from nabi.conversations.records import Consent, Conversation
+from nabi.conversations.redelivery import Change, after, change_between
 from nabi.database.engine import Database
 from nabi.database.inserts import BATCH, batches, insert_new
 from nabi.database.tables import ConversationRow, LearnedRow, SetApartRow
@@ -25,6 +27,9 @@ OTHER_CONTENT = "same id with other content"
 
 UNSTORABLE = "text that no database can hold"
 """Reason of a conversation with a NUL character: PostgreSQL's text cannot hold one."""
+
+REPLACED_LABEL = "replaced by a golden answer"
+"""Reason under which the answer that a golden one replaced is kept apart."""
 
 # An escaped NUL, and not an escaped backslash before the text u0000.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -41,11 +46,21 @@ class RefusedConversation:
 
 @dataclass(frozen=True)
 class Added:
-    """What became of added conversations. Each one is new, known (the same content is there), or refused."""
+    """What became of added conversations.
+
+    Each one is new, known (the same content is there), withdrawn (held, and its consent was now taken back),
+    golden (held, and its last answer was now replaced by a golden one), or refused.
+
+    Args:
+        withdrawn: ids whose consent was taken back by this delivery; what was learned from them is to be forgotten.
+        golden: ids whose answer was replaced by this delivery.
+    """
 
     num_new: int
     num_known: int
     refused: tuple[RefusedConversation, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    golden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,35 +110,72 @@ class ConversationStore:
     def add(self, conversations: Iterable[Conversation]) -> Added:
         """Store conversations; adding the same ones again changes nothing.
 
-        A conversation whose id is taken by other content is refused and set apart: nothing is overwritten.
+        A conversation whose id is taken by other content is refused and set apart: nothing is overwritten, but for a
+        consent taken back and a label replaced by a golden answer (see `redelivery`), which are reported.
         Input streams in batches, each in one transaction, so an interrupted call is simply repeated.
         """
-        num_new = num_known = 0
-        refused: list[RefusedConversation] = []
+        total = Added(0, 0)
+        offset = 0
         for batch in batches(conversations):
-            offset = num_new + num_known + len(refused)
             added = self._add_batch(batch)
-            num_new += added.num_new
-            num_known += added.num_known
-            refused.extend(replace(item, place=offset + item.place) for item in added.refused)
-        return Added(num_new, num_known, tuple(refused))
+            moved = tuple(replace(item, place=offset + item.place) for item in added.refused)
+            total = Added(
+                total.num_new + added.num_new,
+                total.num_known + added.num_known,
+                total.refused + moved,
+                total.withdrawn + added.withdrawn,
+                total.golden + added.golden,
+            )
+            offset += len(batch)
+        return total
 
     def _add_batch(self, batch: list[Conversation]) -> Added:
-        new: list[ConversationRow] = []
-        refused: list[RefusedConversation] = []
         with self._database.write(lock="conversations") as session:
             held = _held_digests(session, [item.conversation_id for item in batch])
-            for place, conversation in enumerate(batch):
-                digest = content_digest(conversation)
-                reason = _why_not(conversation, digest, held)
-                if reason is not None:
-                    refused.append(RefusedConversation(place, conversation.conversation_id, reason))
-                elif conversation.conversation_id not in held:
-                    held[conversation.conversation_id] = digest
-                    new.append(_row(conversation, digest, self._clock()))
-            session.add_all(new)
+            outcomes = [self._add_one(session, conversation, held) for conversation in batch]
+            refused = tuple(
+                RefusedConversation(place, batch[place].conversation_id, outcome)
+                for place, outcome in enumerate(outcomes)
+                if outcome in (OTHER_CONTENT, UNSTORABLE)
+            )
             self._insert_set_apart(session, (_refusal(batch[item.place], item.reason) for item in refused))
-        return Added(len(new), len(batch) - len(new) - len(refused), tuple(refused))
+        return Added(
+            num_new=outcomes.count("new"),
+            num_known=outcomes.count("none"),
+            refused=refused,
+            withdrawn=_ids_of(batch, outcomes, "withdrawn"),
+            golden=_ids_of(batch, outcomes, "golden"),
+        )
+
+    def _add_one(self, session: Session, conversation: Conversation, held: dict[str, str]) -> str:
+        """Store one: "new", what changed (see `redelivery`), or why it was refused. `held`: id → digest, kept up."""
+        if _NUL_IN_JSON.search(conversation.model_dump_json()):
+            return UNSTORABLE
+        named, digest = conversation.conversation_id, content_digest(conversation)
+        if named not in held:
+            session.add(_row(conversation, digest, self._clock()))
+            held[named] = digest
+            return "new"
+        if held[named] == digest:
+            return "none"
+        change = self._change(session, conversation, digest)
+        if change in ("withdrawn", "golden"):
+            held[named] = digest
+        return OTHER_CONTENT if change == "other" else change
+
+    def _change(self, session: Session, delivered: Conversation, digest: str) -> Change:
+        """Bring the row of a conversation that is held up to date with what was delivered under its id."""
+        session.flush()  # the one held may be of this very batch
+        row = session.get_one(ConversationRow, delivered.conversation_id)
+        held = _conversation(row)
+        change = change_between(held, delivered)
+        if change == "golden":
+            self._insert_set_apart(session, [_refusal(held, REPLACED_LABEL)])
+        if change in ("withdrawn", "golden"):
+            for column, value in _columns(after(held, delivered, change, self._clock())).items():
+                setattr(row, column, value)
+            row.digest = digest
+        return change
 
     def before(self, persona_id: str, as_of: datetime) -> list[Conversation]:
         """Every conversation that occurred before `as_of`, ordered by time, then id; learned or not."""
@@ -142,6 +194,14 @@ class ConversationStore:
         with self._database.read() as session:
             row = session.get(ConversationRow, conversation_id)
             return _conversation(row) if row else None
+
+    def of_person(self, user_key: str) -> list[str]:
+        """Ids of the conversations that hold a person's words: their own, and those of others that quote them."""
+        # The key is 64 hex digits: it stands in the list's text exactly when it stands in the list.
+        quoted = cast(ConversationRow.other_keys, Text).contains(user_key, autoescape=True)
+        chosen = select(ConversationRow.conversation_id).where(or_(ConversationRow.user_key == user_key, quoted))
+        with self._database.read() as session:
+            return list(session.scalars(chosen.order_by(ConversationRow.conversation_id)))
 
     def mark_learned(
         self, persona_id: str, conversation_ids: Iterable[str], adapter_version: str, dataset_version: str
@@ -232,8 +292,15 @@ class ConversationStore:
 
 
 def content_digest(conversation: Conversation) -> str:
-    """SHA-256 of everything a conversation was delivered with, consent and feedback included."""
-    body = conversation.model_dump(mode="json")
+    """SHA-256 of everything a conversation was delivered with, consent and feedback included.
+
+    The basis is left out: it is the persona's, not the delivery's. Fields that came later count only when they say
+    something, so that what was stored before them keeps its digest.
+    """
+    body = conversation.model_dump(mode="json", exclude={"basis"})
+    for later in ("golden", "other_keys"):
+        if not body[later]:
+            del body[later]
     return _sha256(body)
 
 
@@ -254,15 +321,6 @@ def _is_learned() -> ColumnElement[bool]:
     )
 
 
-def _why_not(conversation: Conversation, digest: str, held: Mapping[str, str]) -> str | None:
-    """Why a conversation cannot be stored beside those held; None when it can, or is there already."""
-    if _NUL_IN_JSON.search(conversation.model_dump_json()):
-        return UNSTORABLE
-    if held.get(conversation.conversation_id, digest) != digest:
-        return OTHER_CONTENT
-    return None
-
-
 def _refusal(conversation: Conversation, reason: str) -> SetApart:
     return SetApart(
         persona_id=conversation.persona_id.replace("\0", "\\0"),
@@ -274,27 +332,36 @@ def _refusal(conversation: Conversation, reason: str) -> SetApart:
     )
 
 
+def _ids_of(batch: list[Conversation], outcomes: list[str], wanted: str) -> tuple[str, ...]:
+    return tuple(item.conversation_id for item, outcome in zip(batch, outcomes, strict=True) if outcome == wanted)
+
+
 def _row(conversation: Conversation, digest: str, now: datetime) -> ConversationRow:
-    return ConversationRow(
-        conversation_id=conversation.conversation_id,
-        persona_id=conversation.persona_id,
-        source=conversation.source,
-        occurred_at=conversation.occurred_at,
-        messages=[message.model_dump() for message in conversation.messages],
-        facts=[dict(fact) for fact in conversation.facts],
-        user_key=conversation.user_key,
-        consent_training=conversation.consent.training,
-        consent_given_at=conversation.consent.given_at,
-        consent_withdrawn_at=conversation.consent.withdrawn_at,
-        consent_guardian=conversation.consent.guardian,
-        kind=conversation.kind,
-        feedback=conversation.feedback,
-        adapter_version=conversation.adapter_version,
-        style_tags=list(conversation.style_tags),
-        safety_flags=list(conversation.safety_flags),
-        digest=digest,
-        received_at=now,
-    )
+    return ConversationRow(**_columns(conversation), digest=digest, received_at=now)
+
+
+def _columns(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "conversation_id": conversation.conversation_id,
+        "persona_id": conversation.persona_id,
+        "source": conversation.source,
+        "occurred_at": conversation.occurred_at,
+        "messages": [message.model_dump() for message in conversation.messages],
+        "facts": [dict(fact) for fact in conversation.facts],
+        "user_key": conversation.user_key,
+        "consent_training": conversation.consent.training,
+        "consent_given_at": conversation.consent.given_at,
+        "consent_withdrawn_at": conversation.consent.withdrawn_at,
+        "consent_guardian": conversation.consent.guardian,
+        "kind": conversation.kind,
+        "feedback": conversation.feedback,
+        "adapter_version": conversation.adapter_version,
+        "style_tags": list(conversation.style_tags),
+        "safety_flags": list(conversation.safety_flags),
+        "basis": conversation.basis.model_dump(mode="json") if conversation.basis else None,
+        "golden": conversation.golden,
+        "other_keys": list(conversation.other_keys),
+    }
 
 
 def _conversation(row: ConversationRow) -> Conversation:
@@ -318,6 +385,9 @@ def _conversation(row: ConversationRow) -> Conversation:
             "adapter_version": row.adapter_version,
             "style_tags": row.style_tags,
             "safety_flags": row.safety_flags,
+            "basis": row.basis,
+            "golden": row.golden,
+            "other_keys": row.other_keys,
         }
     )
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
@@ -90,6 +91,9 @@ class ConversationRow(Base):
     adapter_version: Mapped[str | None] = mapped_column(Identifier)
     style_tags: Mapped[list[str]] = mapped_column(JSON)
     safety_flags: Mapped[list[str]] = mapped_column(JSON)
+    basis: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    golden: Mapped[bool] = mapped_column(server_default=false())
+    other_keys: Mapped[list[str]] = mapped_column(JSON, server_default="[]")
     digest: Mapped[str] = mapped_column(Digest)
     received_at: Mapped[datetime]
 

@@ -1,0 +1,58 @@
+"""What a conversation means that is delivered again under an id that is held already.
+
+Systems export the same rows again and again. Four things may honestly have changed since: a person took the consent
+back, a reviewer wrote a golden answer, the persona declares another basis, or nothing. Anything else is another
+conversation under a taken id, and that is refused: nothing that was said is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from nabi.conversations.records import Consent, Conversation
+
+Change = Literal["none", "withdrawn", "golden", "other"]
+
+
+def change_between(held: Conversation, delivered: Conversation) -> Change:
+    """What changed for the store.
+
+    Returns:
+        none: nothing; or the delivery is older than a withdrawal or a golden answer that is held, and that stands.
+        withdrawn: only that training is no longer allowed.
+        golden: only that a golden answer takes the place of the last one.
+        other: what was said or delivered differs.
+    """
+    if _said(held, delivered) != _said(delivered, held):
+        return "other"
+    if _allows(held.consent) and not _allows(delivered.consent):
+        return "withdrawn"
+    if held.consent != delivered.consent and held.consent.withdrawn_at is None:
+        return "other"
+    if delivered.golden and delivered.messages != held.messages:
+        return "golden"
+    return "none"
+
+
+def after(held: Conversation, delivered: Conversation, change: Change, now: datetime) -> Conversation:
+    """The held conversation with the change in it. A withdrawal without a date counts from `now`."""
+    if change == "withdrawn":
+        withdrawn_at = delivered.consent.withdrawn_at or now
+        return held.model_copy(update={"consent": delivered.consent.model_copy(update={"withdrawn_at": withdrawn_at})})
+    if change == "golden":
+        return held.model_copy(update={"messages": delivered.messages, "golden": True})
+    return held
+
+
+def _said(one: Conversation, other: Conversation) -> dict[str, Any]:
+    """Everything but what may change; where either label is golden, the last answer may differ."""
+    fields = one.model_dump(exclude={"consent", "basis", "golden", "messages"})
+    if one.basis and other.basis:
+        del fields["occurred_at"]  # rows without a time of their own take the basis's day, and a basis is renewed
+    fields["messages"] = one.messages[:-1] if one.golden or other.golden else one.messages
+    return fields
+
+
+def _allows(consent: Consent) -> bool:
+    return consent.training and consent.withdrawn_at is None and consent.guardian is not False
