@@ -120,6 +120,9 @@ class SetApartRow(Base):
     raw: Mapped[str | None]
     window: Mapped[datetime | None]
     set_apart_at: Mapped[datetime]
+    decision: Mapped[str | None] = mapped_column(Name)
+    decided_by: Mapped[str | None]
+    decided_at: Mapped[datetime | None]
 
 
 class LearnedRow(Base):
@@ -142,6 +145,7 @@ class DatasetRowRow(Base):
     __table_args__ = (
         CheckConstraint("part IN ('train', 'holdout', 'anchor')", name="part"),
         Index(None, "conversation_id"),
+        Index(None, "sample_id"),
     )
 
     dataset_version: Mapped[str] = mapped_column(Identifier, primary_key=True)
@@ -202,3 +206,72 @@ class LedgerRow(Base):
     digest: Mapped[str] = mapped_column(String(128))
     who: Mapped[str]
     why: Mapped[str]
+
+
+class ErasureRow(Base):
+    """A request to forget, written before anything is deleted, so that an interrupted one is finished."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        CheckConstraint("kind IN ('delete', 'withdraw', 'drop')", name="kind"),
+        CheckConstraint("state IN ('pending', 'emptied', 'done')", name="state"),
+        Index(None, "state"),
+        Index(None, "user_key"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(Name)
+    user_key: Mapped[str | None] = mapped_column(Digest)
+    since: Mapped[datetime | None]
+    who: Mapped[str]
+    state: Mapped[str] = mapped_column(Name)
+    requested_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class TombstoneRow(Base):
+    """What keeps a forgotten conversation from coming back with an old file. It holds no word of it."""
+
+    __tablename__ = "tombstones"
+    __table_args__ = (Index(None, "said"), Index(None, "erasure_id"))
+
+    conversation_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    erasure_id: Mapped[int] = mapped_column(Integer)
+    said: Mapped[str] = mapped_column(Digest)
+
+
+class ErasureEntryRow(Base):
+    """One line of a request's report: what was deleted where. Written before the deletion it tells of."""
+
+    __tablename__ = "erasure_entries"
+
+    erasure_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    place: Mapped[str] = mapped_column(Name, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    num: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
+
+
+class SuccessorRow(Base):
+    """A dataset version that was written anew without somebody's rows; None when it could not be."""
+
+    __tablename__ = "dataset_successors"
+
+    old_version: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    new_version: Mapped[str | None] = mapped_column(Identifier)
+    erasure_id: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
+
+
+class RetirementRow(Base):
+    """An adapter that learned from what was later deleted: to be retired, and its persona trained anew."""
+
+    __tablename__ = "retirements"
+    __table_args__ = (Index(None, "persona_id"),)
+
+    adapter_version: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    erasure_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    num_conversations: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
