@@ -58,7 +58,7 @@ def parse_id(cell: Cell) -> Reading[str]:
         return Reading(None, problem("formula_without_value" if cell is Unset.FORMULA else "no_id"))
     if isinstance(cell, str):
         return Reading(compact(cell))
-    if cell != int(cell) or abs(cell) >= MAX_EXACT_NUMBER:
+    if not abs(cell) < MAX_EXACT_NUMBER or cell != int(cell):  # neither infinite nor NaN
         return Reading(None, problem("no_id"))
     return Reading(str(int(cell)))
 
@@ -75,8 +75,8 @@ def parse_flag(cell: Cell, *, doubtful: bool = False) -> Reading[bool]:
     return Reading(doubtful, problem("unreadable_flag"))
 
 
-def parse_sold_out(cell: Cell) -> Reading[bool]:
-    """Sold out or not; what cannot be read counts as sold out, so that nobody is sent there in vain."""
+def parse_careful_flag(cell: Cell) -> Reading[bool]:
+    """A flag that keeps something from children, such as sold out or hidden: what cannot be read counts as yes."""
     return parse_flag(cell, doubtful=True)
 
 
@@ -96,7 +96,7 @@ def parse_price(cell: Cell) -> Reading[int]:
 def _price_from_number(number: float) -> Reading[int]:
     if number == 0:
         return Reading(None, problem("zero_price"))
-    if number < 0 or number != int(number):
+    if not 0 < number < MAX_EXACT_NUMBER or number != int(number):
         return Reading(None, problem("unreadable_price"))
     return Reading(int(number))
 

@@ -228,7 +228,7 @@ MENU = SheetSpec(
         Field("description", ("description",), parse_description),
         Field("allergens", ("allergens", "description"), parse_allergens),
         Field("is_best", ("is_best",), cells.parse_flag),
-        Field("is_sold_out", ("is_sold_out",), cells.parse_sold_out),
+        Field("is_sold_out", ("is_sold_out",), cells.parse_careful_flag),
         _READ_DELETED,
     ),
     required=True,
@@ -295,7 +295,7 @@ REVIEW = SheetSpec(
         _READ_SHOP_ID,
         Field("rating", ("rating",), cells.parse_rating),
         Field("content", ("content",), parse_snippet, private=True),
-        Field("blind", ("blind",), cells.parse_sold_out),
+        Field("blind", ("blind",), cells.parse_careful_flag),
         _READ_DELETED,
     ),
 )

@@ -27,7 +27,8 @@ Span = tuple[int, int]
 _HALF = r"오전|오후|새벽|아침|낮|점심|저녁|밤|am|pm"
 _CLOCK = (
     rf"(?P<next>익일|다음날|다음 날|명일)?\s*(?P<half>{_HALF})?\s*"
-    r"(?:(?P<noon>정오|자정)|(?P<hour>\d{1,2})\s*(?:[:;.시]\s*(?:(?P<minute>\d{1,2})\s*분?|(?P<half_past>반))?|(?=\s*(?:am|pm)\b)|(?=\s*$)))"
+    r"(?:(?P<noon>정오|자정)|(?P<hour>\d{1,2})\s*"
+    r"(?:[:;.시]\s*(?:(?P<minute>\d{1,2})\s*분?|(?P<half_past>반))?|(?=\s*(?:am|pm)\b)|(?=\s*$)))"
     r"\s*(?P<after>am|pm)?"
 )
 _CLOCK_RE = re.compile(_CLOCK, re.IGNORECASE)
@@ -113,19 +114,23 @@ def _spans(text: str) -> list[Span]:
 
 def minute_of(cell: Cell) -> int | None:
     """Minute of the day of an Excel time or of a text such as "오후 9시 30분"; up to 30:00 for after midnight."""
+    if isinstance(cell, str):
+        match = _CLOCK_RE.fullmatch(plain(cell).strip())
+        return None if match is None else _minute_from(match)
     if isinstance(cell, timedelta):
         return _bounded(round(cell.total_seconds() / 60))
+    if isinstance(cell, float) and 0 < cell < 1.25:
+        return round(cell * DAY)  # a time whose cell lost its format: Excel counts in days
+    return _minute_of_moment(cell)
+
+
+def _minute_of_moment(cell: Cell) -> int | None:
+    """Minute of a time or a date. Excel shows 26:00 in a cell for times as two o'clock of its day 1, 1 January 1900."""
     if isinstance(cell, datetime):
-        # Excel shows 26:00 in a cell for times of day as two o'clock of its second day, 1 January 1900.
         return _bounded(cell.hour * 60 + cell.minute + (DAY if cell.year <= 1900 else 0))
     if isinstance(cell, date):
         return DAY if cell == date(1900, 1, 1) else None
-    if isinstance(cell, time):
-        return cell.hour * 60 + cell.minute
-    if not isinstance(cell, str):
-        return None
-    match = _CLOCK_RE.fullmatch(plain(cell).strip())
-    return None if match is None else _minute_from(match)
+    return cell.hour * 60 + cell.minute if isinstance(cell, time) else None
 
 
 def _minute_from(match: re.Match[str]) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -57,7 +58,7 @@ def inspect_package(path: Path) -> list[SheetPart]:
             for part in parts:
                 _scan(package, part, path)
             return parts
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"the file is damaged ({error}).", where=str(path), fix=SAVE_AGAIN) from error
     except (expat.ExpatError, UnicodeDecodeError) as error:
         raise DataError(f"a sheet holds broken XML ({error}).", where=str(path), fix=SAVE_AGAIN) from error

@@ -127,16 +127,22 @@ def _places(names: list[str], spec: SheetSpec) -> dict[str, tuple[int, ...]]:
 def read_table(sheet: RawSheet, spec: SheetSpec, header: Header, ledger: Ledger) -> Table:
     """All rows below the header, each field read, problems noted in the ledger."""
     table = Table(spec, sheet.name, header, stats={item.name: FieldStats() for item in spec.fields})
-    heading = [bare_name(name) for name in header.names]
     for number, cells in enumerate(sheet.cells or (), start=1):
         if number <= header.row or all(is_blank(cell) for cell in cells):
             continue
         table.num_read += 1
-        if [bare_name(str(cell)) if cell is not None else "" for cell in cells] == heading[: len(cells)]:
+        if _repeats(header, cells):
             ledger.note(Finding(sheet.name, number, "", "repeated_header", "", "dropped"))
             continue
         table.rows.append(_read_row(table, number, cells, ledger))
     return table
+
+
+def _repeats(header: Header, cells: Sequence[Cell]) -> bool:
+    """True when a row holds the header again, as pasted exports do."""
+    named = [(name, cell) for name, cell in zip(header.names, cells, strict=False) if name]
+    same = (isinstance(cell, str) and bare_name(cell) == bare_name(name) for name, cell in named)
+    return bool(named) and all(same)
 
 
 def _read_row(table: Table, number: int, cells: Sequence[Cell], ledger: Ledger) -> TableRow:

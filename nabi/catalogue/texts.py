@@ -53,7 +53,7 @@ _PRIVATE = re.compile(
 
 def plain(text: str) -> str:
     """Hangul put together (NFC) and full-width letters made plain; compatibility forms stay (NFKC would harm ㅋㅋ)."""
-    return unicodedata.normalize("NFC", text).translate(_FULL_WIDTH)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_FULL_WIDTH)
 
 
 def clean(text: str) -> tuple[str, tuple[str, ...]]:

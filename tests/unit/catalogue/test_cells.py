@@ -100,8 +100,8 @@ def test_no(cell: Any) -> None:
 def test_flags_that_say_nothing_or_cannot_be_read() -> None:
     assert cells.parse_flag(None) == cells.Reading()
     assert cells.parse_flag("?").value is False
-    assert cells.parse_sold_out("확인중").value is True, "in doubt nobody is sent there in vain"
-    assert rules(cells.parse_sold_out("확인중")) == ("unreadable_flag",)
+    assert cells.parse_careful_flag("확인중").value is True, "in doubt nobody is sent there in vain"
+    assert rules(cells.parse_careful_flag("확인중")) == ("unreadable_flag",)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,7 @@ def test_a_free_delivery_costs_nothing_and_an_unknown_one_is_unknown() -> None:
         (("정오~자정",), "12:00-00:00"),
         ((time(9, 30), time(20)), "09:30-20:00"),
         (("10:00", "21:00"), "10:00-21:00"),
+        ((0.4375, 0.875), "10:30-21:00"),
         (("11:00~24:00",), "11:00-00:00"),
         ((time(11), timedelta(days=1)), "11:00-00:00"),
         ((time(11), date(1900, 1, 1)), "11:00-00:00"),

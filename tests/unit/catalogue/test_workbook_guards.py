@@ -68,7 +68,17 @@ def test_a_truncated_workbook_is_refused(write_workbook: Write, share: float) ->
     assert "damaged" in refusal(path)
 
 
-def test_a_flipped_byte_is_noticed(write_workbook: Write) -> None:
+def test_flipped_bytes_are_noticed(write_workbook: Write) -> None:
+    path = write_workbook(GOOD)
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo("xl/worksheets/sheet1.xml").header_offset + 120
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+    assert "damaged" in refusal(path)
+
+
+def test_a_sheet_cut_short_is_noticed(write_workbook: Write) -> None:
     path = write_workbook(GOOD)
     _replace(path, "xl/worksheets/sheet1.xml", lambda xml: xml[: len(xml) // 2])
     assert "broken XML" in refusal(path)
