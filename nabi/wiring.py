@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
-from nabi.catalogue.model import Catalogue
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
-from nabi.integrations.dvc_datasets import DatasetVersions
-from nabi.integrations.mlflow_tracking import Tracker
 from nabi.personas.load import load_persona, load_personas
 from nabi.personas.model import Persona
-from nabi.registry.adapters import AdapterRegistry
 from nabi.registry.journal import Journal
 from nabi.registry.ledger import Ledger
 from nabi.settings import Settings, get_settings
-from nabi.training.base_model import BaseRef, resolve_base
+
+if TYPE_CHECKING:
+    # MLflow alone takes two seconds to import; a command that does not track anything should not wait for it.
+    from nabi.catalogue.model import Catalogue
+    from nabi.integrations.dvc_datasets import DatasetVersions
+    from nabi.integrations.mlflow_tracking import Tracker
+    from nabi.registry.adapters import AdapterRegistry
+    from nabi.training.base_model import BaseRef
 
 
 class Platform:
@@ -48,17 +52,25 @@ class Platform:
 
     @cached_property
     def datasets(self) -> DatasetVersions:
+        from nabi.integrations.dvc_datasets import DatasetVersions
+
         return DatasetVersions(self.settings.home, self.settings.datasets, self.settings.state)
 
     @cached_property
     def tracker(self) -> Tracker:
+        from nabi.integrations.mlflow_tracking import Tracker
+
         return Tracker(self.settings.mlflow, self.settings.mlruns)
 
     @cached_property
     def registry(self) -> AdapterRegistry:
+        from nabi.registry.adapters import AdapterRegistry
+
         return AdapterRegistry(self.tracker, self.ledger, self.settings.adapters)
 
     def base(self, persona: Persona) -> BaseRef:
+        from nabi.training.base_model import resolve_base
+
         return resolve_base(persona.base_model or self.settings.base_model, self.settings.models)
 
     def catalogue(self, persona: Persona) -> Catalogue | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nabi.cli.moments import parse_moment
 from nabi.cli.output import AsJson, console
-from nabi.personas.model import Persona
-from nabi.serving.talk import Said, Talk
-from nabi.wiring import Platform
+
+if TYPE_CHECKING:
+    from nabi.personas.model import Persona
+    from nabi.serving.talk import Said, Talk
+    from nabi.wiring import Platform
 
 
 def chat(
@@ -53,6 +55,7 @@ def answering_adapter(platform: Platform, persona: Persona, asked: str | None) -
 
 def open_talk(platform: Platform, persona: Persona, adapters: Sequence[str]) -> Talk:
     """A talk with these adapter versions ready to answer."""
+    from nabi.serving.talk import Talk
     from nabi.steps.evaluate import open_engine
 
     limit = persona.bootstrap.daily_limit if persona.bootstrap else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -16,8 +16,9 @@ from nabi.cli.learn import ingest_report, replay, windows_table
 from nabi.cli.output import console, show, table_of
 from nabi.conversations.records import Frozen, Moment
 from nabi.errors import ConfigError
-from nabi.registry.adapters import version_name
-from nabi.wiring import Platform, get_platform
+
+if TYPE_CHECKING:
+    from nabi.wiring import Platform
 
 
 class Tour(Frozen):
@@ -33,6 +34,8 @@ class Tour(Frozen):
 
 def tour(plan: Annotated[Path, typer.Argument(help="what to play")] = Path("examples/tour.yaml")) -> None:
     """Plays the windows of a plan on its logs, then asks base, first adapter and champion the same questions."""
+    from nabi.wiring import get_platform
+
     played = read_plan(plan)
     platform = get_platform()
     persona = platform.persona(played.persona)
@@ -85,6 +88,8 @@ def _keep_plot(platform: Platform, persona_id: str) -> Path | None:
 
 
 def _ask(platform: Platform, persona_id: str, questions: tuple[str, ...], now: datetime) -> None:
+    from nabi.registry.adapters import version_name
+
     live = platform.registry.live(persona_id)
     first = version_name(persona_id, 1)
     known = {version.name for version in platform.registry.versions(persona_id)}
