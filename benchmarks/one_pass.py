@@ -42,9 +42,7 @@ def main() -> None:
     for name, seconds in steps.items():
         print(f"{name:12} {seconds:7.2f} s  {seconds / total:6.1%}")
     print(f"{'all steps':12} {total:7.2f} s")
-    print(
-        f"{'nabi run':12} {whole:7.2f} s  ({whole / total:.2f} × the steps; start of Python and Prefect's server included)"
-    )
+    print(f"{'nabi run':12} {whole:7.2f} s  ({whole / total:.2f} × the steps; starts of Python and Prefect included)")
     if arguments.json:
         arguments.json.write_text(json.dumps({"steps": steps, "nabi run": whole}, indent=2))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from nabi.conversations.records import Conversation
-from nabi.conversations.store import SetApart
-from nabi.curation.chain import Curated, Refusal, curate
+from nabi.curation.chain import Curated, curate
 from nabi.steps.window import Collected, Kept, Window
 from nabi.wiring import Platform
 
@@ -29,7 +28,7 @@ def keep_usable(platform: Platform, collected: Collected) -> Kept:
     window = collected.window
     new, learned = curated_logs(platform, window)
     refused = [*new.refused, *learned.refused]
-    platform.store.set_apart(_set_apart(refusal, window) for refusal in refused)
+    platform.store.set_apart(window.as_of, refused)
     counts = Counter(refusal.reason for refusal in refused)
     return Kept(window=window, num_new=len(new.kept), num_learned=len(learned.kept), refused=dict(counts))
 
@@ -45,16 +44,3 @@ def curated_logs(platform: Platform, window: Window) -> tuple[Curated, Curated]:
         if conversation.conversation_id not in new_ids
     ]
     return curate(unlearned, persona), curate(learned, persona)
-
-
-def _set_apart(refusal: Refusal, window: Window) -> SetApart:
-    conversation = refusal.conversation
-    return SetApart(
-        persona_id=conversation.persona_id,
-        source="curation",
-        reason=refusal.reason,
-        detail=refusal.detail,
-        conversation_id=conversation.conversation_id,
-        user_key=conversation.user_key,
-        window=window.as_of,
-    )
