@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from nabi.conversations.erasure import REASONS, Erasure, Erasures, is_buried, why_refused, why_row_refused
 from nabi.conversations.records import Consent, Conversation
 from nabi.conversations.redelivery import Change, after, change_between
 from nabi.database.engine import Database
@@ -30,6 +31,8 @@ UNSTORABLE = "text that no database can hold"
 
 REPLACED_LABEL = "replaced by a golden answer"
 """Reason under which the answer that a golden one replaced is kept apart."""
+
+_REFUSALS = frozenset({OTHER_CONTENT, UNSTORABLE, *REASONS.values()})
 
 # An escaped NUL, and not an escaped backslash before the text u0000.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -74,6 +77,8 @@ class SetApart:
         detail: the figures or the place, e.g. "quality 0.41, needs 0.70" or "log.jsonl line 7".
         raw: what was delivered, where no conversation was stored.
         window: the `as_of` of the first run that set it apart.
+        id: by which a person names it; None before it is stored, as is what was decided about it.
+        decision: released or dropped, see `nabi.conversations.review`.
     """
 
     persona_id: str | None
@@ -85,6 +90,10 @@ class SetApart:
     raw: str | None = None
     window: datetime | None = None
     set_apart_at: datetime | None = None
+    id: int | None = None
+    decision: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,21 @@ class ConversationStore:
     def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._database = database
         self._clock = clock
+        self.erasures = Erasures(database, clock)
+
+    def forget_person(self, user_key: str, *, who: str) -> Erasure:
+        """Asks for the deletion of everything that a person said; from now on none of it is used or taken in again.
+
+        `nabi.steps.forget.finish_pending` deletes what was made of it, here and everywhere else.
+        """
+        return self.erasures.forget(user_key, who=who)
+
+    def withdraw_consent(self, user_key: str, at: datetime, *, who: str) -> Erasure:
+        """Records that a person takes their consent back as of `at`; the same again changes nothing.
+
+        What they said since then is deleted like in `forget_person`; what consent covered before it stays.
+        """
+        return self.erasures.withdraw(user_key, at, who=who)
 
     def add(self, conversations: Iterable[Conversation]) -> Added:
         """Store conversations; adding the same ones again changes nothing.
@@ -132,13 +156,18 @@ class ConversationStore:
     def _add_batch(self, batch: list[Conversation]) -> Added:
         with self._database.write(lock="conversations") as session:
             held = _held_digests(session, [item.conversation_id for item in batch])
-            outcomes = [self._add_one(session, conversation, held) for conversation in batch]
+            gone = why_refused(session, (item for item in batch if item.conversation_id not in held))
+            outcomes = [gone.get(item.conversation_id) or self._add_one(session, item, held) for item in batch]
             refused = tuple(
                 RefusedConversation(place, batch[place].conversation_id, outcome)
                 for place, outcome in enumerate(outcomes)
-                if outcome in (OTHER_CONTENT, UNSTORABLE)
+                if outcome in _REFUSALS
             )
             self._insert_set_apart(session, (_refusal(batch[item.place], item.reason) for item in refused))
+            if taken_back := _ids_of(batch, outcomes, "withdrawn"):
+                self.erasures.name_in(
+                    session, list(taken_back), "withdraw", who="a delivery that took the consent back"
+                )
         return Added(
             num_new=outcomes.count("new"),
             num_known=outcomes.count("none"),
@@ -254,7 +283,7 @@ class ConversationStore:
     def set_apart_rows(self, items: Iterable[SetApart]) -> int:
         """Keep anything apart, rows included that never became conversations; the number that was new."""
         with self._database.write() as session:
-            return self._insert_set_apart(session, items)
+            return self._insert_set_apart(session, (_without_what_is_gone(session, item) for item in items))
 
     def _insert_set_apart(self, session: Session, items: Iterable[SetApart]) -> int:
         return insert_new(session, SetApartRow, (_set_apart_values(item, self._clock()) for item in items))
@@ -269,7 +298,9 @@ class ConversationStore:
 
     def counts(self, persona_id: str, as_of: datetime | None = None) -> Counts:
         """How many there are, of all times or before `as_of` (things set apart are counted of all times)."""
-        mine = [ConversationRow.persona_id == persona_id] if as_of is None else _occurred_before(persona_id, as_of)
+        mine = [ConversationRow.persona_id == persona_id, ~is_buried()]
+        if as_of is not None:
+            mine = _occurred_before(persona_id, as_of)
         everything = select(func.count()).select_from(ConversationRow).where(*mine)
         apart = select(func.count()).select_from(SetApartRow).where(SetApartRow.persona_id == persona_id)
         with self._database.read() as session:
@@ -311,7 +342,7 @@ def _held_digests(session: Session, conversation_ids: list[str]) -> dict[str, st
 
 
 def _occurred_before(persona_id: str, as_of: datetime) -> list[ColumnElement[bool]]:
-    return [ConversationRow.persona_id == persona_id, ConversationRow.occurred_at < as_of]
+    return [ConversationRow.persona_id == persona_id, ConversationRow.occurred_at < as_of, ~is_buried()]
 
 
 def _is_learned() -> ColumnElement[bool]:
@@ -321,6 +352,12 @@ def _is_learned() -> ColumnElement[bool]:
     )
 
 
+def _without_what_is_gone(session: Session, item: SetApart) -> SetApart:
+    """A raw row without its words when a request to forget covers it."""
+    reason = why_row_refused(session, item.user_key, item.raw) if item.raw else None
+    return replace(item, reason=reason, raw=None, detail="") if reason else item
+
+
 def _refusal(conversation: Conversation, reason: str) -> SetApart:
     return SetApart(
         persona_id=conversation.persona_id.replace("\0", "\\0"),
@@ -328,7 +365,7 @@ def _refusal(conversation: Conversation, reason: str) -> SetApart:
         reason=reason,
         conversation_id=conversation.conversation_id.replace("\0", "\\0"),
         user_key=conversation.user_key,
-        raw=conversation.model_dump_json(),
+        raw=None if reason in REASONS.values() else conversation.model_dump_json(),
     )
 
 
@@ -421,6 +458,10 @@ def _set_apart(row: SetApartRow) -> SetApart:
         raw=row.raw,
         window=row.window,
         set_apart_at=row.set_apart_at,
+        id=row.id,
+        decision=row.decision,
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
     )
 
 

@@ -37,6 +37,13 @@ _SQLITE_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE
 _POSTGRES_TRANSIENT = ("08", "40", "53", "55P03", "57")
 
 
+# The driver's autocommit on SQLite is ours already (see `_prepare_sqlite`); only our own BEGIN has to stay away.
+_ALONE: dict[str, dict[str, Any]] = {
+    "sqlite": {"begin": None},
+    "postgresql": {"isolation_level": "AUTOCOMMIT"},
+}
+
+
 class Database:
     """One database and its pool of connections. Made by `open_database`; may be shared by threads."""
 
@@ -86,6 +93,21 @@ class Database:
         """
         with self._translated(), Session(self._reader) as session:
             yield session
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None for a server."""
+        return Path(str(self._engine.url.database)) if self._is_sqlite else None
+
+    @contextmanager
+    def session_of_its_own(self) -> Iterator[Connection]:
+        """A connection in which every statement stands for itself, for VACUUM and for locks that outlast a transaction.
+
+        Raises:
+            TransientError: the database was locked or away.
+        """
+        with self._translated(), self._engine.connect() as connection:
+            yield connection.execution_options(**_ALONE[self.dialect])
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -197,7 +219,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+    begin = connection.get_execution_options().get("begin", "BEGIN")
+    if begin is not None:
+        connection.exec_driver_sql(begin)
 
 
 def _switch_to_wal(engine: Engine) -> None:
