@@ -18,7 +18,7 @@ MIN_LANGUAGE_SHARE = 0.5
 MIN_LEAKED_CHARACTERS = 16
 """A run this long of the persona's own instructions in an answer was recited, not met by chance."""
 
-_SELF_AS_MACHINE = re.compile(
+MACHINE_TALK = re.compile(
     r"\bA\.?I\.?(?![A-Za-z])|인공\s?지능|언어\s?모델|챗\s?GPT|ChatGPT|\bGPT|"
     r"language model|시스템\s?프롬프트|system prompt|학습\s?데이터|training data",
     re.IGNORECASE | re.ASCII,
@@ -53,8 +53,8 @@ def language(case: Answered) -> str | None:
 
 def meta_leak(case: Answered) -> str | None:
     """No talk of being an AI or of instructions unless the user brought it up, and no recital of the instructions."""
-    found = _SELF_AS_MACHINE.search(case.answer)
-    if found and not _SELF_AS_MACHINE.search(case.given):
+    found = MACHINE_TALK.search(case.answer)
+    if found and not MACHINE_TALK.search(case.given):
         return f"talks about itself as a machine: {found.group()}"
     recited = _longest_shared_run(case.persona.system_prompt, case.answer)
     return f"recites its instructions: {recited}" if recited else None

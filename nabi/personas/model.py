@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from nabi.conversations.records import Frozen
+from nabi.conversations.records import Basis, Frozen
 
 Preset = Literal["low-memory", "balanced", "high-quality"]
 
@@ -113,6 +113,60 @@ class Evaluation(Frozen):
         return self
 
 
+class Speaker(Frozen):
+    """Whose words in meetings a persona learns from, as transcripts call them."""
+
+    id: str | None = Field(default=None, min_length=1, max_length=200, description="the transcripts' speaker_id")
+    names: tuple[str, ...] = Field(default=(), description="every way in which transcripts write the name")
+
+    @model_validator(mode="after")
+    def _can_be_recognised(self) -> Speaker:
+        if self.id is None and not any(name.strip() for name in self.names):
+            raise ValueError("a speaker needs an id or names; write them as transcripts do")
+        return self
+
+
+class Curation(Frozen):
+    """What may be learned from: the thresholds of `nabi.curation`. Shares are of a dataset (see `small_dataset`)."""
+
+    min_answer_letters: int = Field(default=5, ge=1, description="letters and digits of a full answer")
+    normal_repetition: float = Field(default=0.12, ge=0, lt=1, description="duplicate 4-grams of normal answers")
+    bad_repetition: float = Field(default=0.4, gt=0, le=1, description="duplicate 4-grams that score 0.7")
+    min_language_share: float = Field(default=0.5, gt=0, le=1, description="letters in the persona's language")
+    max_foreign_share: float = Field(default=0.1, ge=0, le=1, description="letters neither Hangul nor Latin")
+    links: Literal["facts", "any"] = Field(default="facts", description="links an answer may hold: of its facts, or any")
+    harmless_flags: tuple[str, ...] = Field(
+        default=("safe", "ok", "none"), description="safety flags that do not set a conversation apart"
+    )
+    near_duplicate: float = Field(default=0.9, gt=0.5, le=1, description="Jaccard similarity of a near-duplicate")
+    near_duplicate_memory: int = Field(default=262_144, ge=1024, description="latest rows that are compared with")
+    small_dataset: int = Field(
+        default=200, ge=1, description="shares of a smaller dataset are taken of this many (or of bootstrap.target)"
+    )
+    max_user_share: float = Field(default=0.05, gt=0, le=1, description="of a dataset from one user")
+    max_cluster_share: float = Field(default=0.2, gt=0, le=1, description="of a dataset with answers of one wording")
+    max_own_share: float = Field(default=0.3, ge=0, le=1, description="of a dataset answered by an adapter of our own")
+    min_own_feedback: float = Field(default=0.5, ge=-1, le=1, description="feedback that makes an own answer true")
+    trusted_sources: tuple[str, ...] = Field(default=("operator",), description="may bring new topics from few people")
+    min_history: int = Field(default=50, ge=1, description="rows before anything counts as new to the persona")
+    trigger_rows: int = Field(default=8, ge=2, description="rows with a new phrase before it is looked at")
+    trigger_users: int = Field(default=3, ge=1, description="a new phrase of at most so many users is doubtful")
+    same_answer_share: float = Field(default=0.8, gt=0, le=1, description="rows of a trigger that share one answer")
+    jump_rows: int = Field(default=20, ge=2, description="rows of a topic before its share can be a jump")
+    jump_factor: float = Field(default=5, gt=1, description="times its share in the history that make a jump")
+    style_min_samples: int = Field(default=60, ge=10, description="answers of a persona before its style is judged")
+    tools: tuple[str, ...] = Field(default=(), description="tools that the persona's samples are expected to use")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Curation:
+        if self.normal_repetition >= self.bad_repetition:
+            raise ValueError(
+                f"normal_repetition {self.normal_repetition} is not below bad_repetition {self.bad_repetition};"
+                " swap or widen them"
+            )
+        return self
+
+
 class Persona(Frozen):
     """Whoever has an adapter of its own: a chatbot, a meeting speaker, a character, an agent."""
 
@@ -123,10 +177,15 @@ class Persona(Frozen):
     system_prompt: str = Field(min_length=1, max_length=400)
     source: Literal["chat", "character", "meeting", "search", "agents"] = "chat"
     uses_facts: bool = Field(default=True, description="answers are given retrieved facts as context")
+    speaker: Speaker | None = Field(default=None, description="whose words in meetings are this persona's")
+    basis: Basis | None = Field(
+        default=None, description="who decided that a source without consent of its own may be learned from, and why"
+    )
     base_model: str | None = Field(default=None, description="overrides the installation's base model")
     limits: Limits = Limits()
     recipe: RecipeChoice = RecipeChoice()
     bootstrap: Bootstrap | None = None
     style: Style = Style()
     evaluation: Evaluation = Evaluation()
+    curation: Curation = Curation()
     min_quality: float = Field(default=0.7, ge=0, le=1, description="conversations below are set apart")
