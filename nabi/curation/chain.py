@@ -10,6 +10,7 @@ from typing import NamedTuple
 from nabi.conversations.records import Conversation
 from nabi.curation.completeness import check_completeness
 from nabi.curation.consent import check_consent
+from nabi.curation.injection import check_injection
 from nabi.curation.quality import quality_filter
 from nabi.curation.verdict import Filter, Refused
 from nabi.curation.words import forbidden_words_filter
@@ -47,7 +48,8 @@ def filters_for(persona: Persona) -> tuple[Filter, ...]:
         check_consent,
         check_completeness,
         forbidden_words_filter(persona.style.forbidden),
-        quality_filter(persona.language, persona.min_quality),
+        check_injection,
+        quality_filter(persona),
     )
 
 

@@ -30,3 +30,10 @@ Filter = Callable[[Conversation], Kept | Refused]
 def answers_of(conversation: Conversation) -> list[str]:
     """All the assistant's turns: training learns from every one of them, so every one is examined."""
     return [message.content for message in conversation.messages if message.role == "assistant"]
+
+
+def given_in(conversation: Conversation) -> str:
+    """All that the assistant was asked and shown."""
+    asked = (message.content for message in conversation.messages if message.role == "user")
+    shown = (value for fact in conversation.facts for value in fact.values())
+    return "\n".join([*asked, *shown])

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from nabi.conversations.records import Conversation, Message
-from nabi.curation.quality import Language, measure_quality, repetition_share
+from nabi.curation.quality import Language, Quality, quality_measure
+from nabi.personas.model import Persona
 
 THRESHOLD = 0.7
 
@@ -21,6 +22,10 @@ def talk(question: str, answer: str, feedback: float | None = None) -> Conversat
         messages=(Message(role="user", content=question), Message(role="assistant", content=answer)),
         feedback=feedback,
     )
+
+
+def measure_quality(conversation: Conversation, language: Language = "ko") -> Quality:
+    return quality_measure(Persona(id="p", name="시험", system_prompt="짧게 답하세요.", language=language))(conversation)
 
 
 def score(question: str, answer: str, *, language: Language = "ko", feedback: float | None = None) -> float:
@@ -88,14 +93,8 @@ def test_small_defects_add_up() -> None:
 def test_score_and_parts_are_shares() -> None:
     for question, answer, *_ in [*NORMAL, *POOR]:
         quality = measure_quality(talk(question, answer), "ko")
-        assert set(quality.parts) == {"length", "repetition", "language", "meta", "feedback"}
+        assert set(quality.parts) == {"length", "repetition", "language", "meta", "spam", "feedback"}
         assert all(0 <= value <= 1 for value in (quality.score, *quality.parts.values()))
-
-
-def test_repetition_counts_four_grams_seen_before() -> None:
-    assert repetition_share("가나다") == 0
-    assert repetition_share("가나다라마바사") == 0
-    assert repetition_share("가" * 8) == pytest.approx(4 / 5)
 
 
 def test_every_answer_counts_since_every_answer_is_learned() -> None:
