@@ -143,7 +143,7 @@ def load_snapshot(folder: Path) -> Snapshot:
     recover_folder(folder)
     try:
         card = DatasetCard.model_validate_json((folder / CARD).read_bytes())
-        digest = _digest({name: (folder / name).read_bytes() for name in (TRAIN, HOLDOUT, ANCHORS)})
+        digest = digest_of({name: (folder / name).read_bytes() for name in (TRAIN, HOLDOUT, ANCHORS)})
     except FileNotFoundError as error:
         raise DataError(
             "there is no whole dataset here.", where=str(folder), fix="Build it, or check a version out with DVC."
@@ -284,7 +284,7 @@ def _make_card(
     shares = {name: round(len(part) / total, 6) for name, part in samples.items()}
     return DatasetCard(
         persona_id=persona.id,
-        digest=_digest(content),
+        digest=digest_of(content),
         num_logged=num_logged,
         num_new=num_new,
         num_bootstrap=num_bootstrap,
@@ -294,7 +294,7 @@ def _make_card(
     )
 
 
-def _digest(content: Mapping[str, bytes]) -> str:
+def digest_of(content: Mapping[str, bytes]) -> str:
     """One digest over the files: sha256 of the `sha256sum` listing of them, sorted by name."""
     return _sha256("".join(f"{_sha256(content[name])}  {name}\n" for name in sorted(content)).encode())
 
