@@ -116,7 +116,6 @@ def training_arguments(recipe: Recipe, *, seed: int, device: str, work_dir: Path
         seed=seed,
         data_seed=seed,
         use_cpu=device == "cpu",
-        bf16=device == "cuda" and _has_bfloat16(),
         save_strategy="no",
         logging_steps=1,
         # A NaN must reach the loss curve, so that the training fails instead of saving noise.
@@ -126,9 +125,3 @@ def training_arguments(recipe: Recipe, *, seed: int, device: str, work_dir: Path
         remove_unused_columns=False,
         dataloader_pin_memory=device == "cuda",
     )
-
-
-def _has_bfloat16() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_bf16_supported())

@@ -25,7 +25,15 @@ from nabi.conversations.records import Frozen
 from nabi.datasets.samples import Sample
 from nabi.errors import DataError, ModelError, OutOfMemory
 from nabi.training.adapter import METADATA, Provenance, library_versions, verify_adapter, write_adapter
-from nabi.training.base_model import BaseRef, LoadedBase, context_length, load_base, resolve_base
+from nabi.training.base_model import (
+    BaseRef,
+    LoadedBase,
+    context_length,
+    load_base,
+    pick_device,
+    precision,
+    resolve_base,
+)
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe
 from nabi.training.tokenise import Tokenised, tokenise_samples
@@ -144,8 +152,9 @@ def _provenance(job: TrainingJob, ref: BaseRef, threads: int) -> Provenance:
         arguments={
             "recipe": job.recipe.model_dump(mode="json"),
             "seed": job.seed,
-            # The order in which threads add floats shows in the last bits.
+            # The order in which threads add floats shows in the last bits, and so does the type they multiply in.
             "threads": threads,
+            "precision": precision(pick_device()),
             "system_prompt": job.system_prompt,
             "uses_facts": job.uses_facts,
             "train_sha256": _sha256(job.train_file),
