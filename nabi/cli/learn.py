@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +17,9 @@ from nabi.cli.moments import parse_moment, parse_span
 from nabi.cli.output import AsJson, console, show, table_of
 from nabi.cli.progress import progress_lines
 from nabi.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from nabi.conversations.sources.rows import Refused
 
 Personas = Annotated[
     list[str] | None, typer.Option("--persona", help="persona id; repeat it for several; default: all")
@@ -59,23 +64,46 @@ def backfill(
 
 
 def ingest(
-    file: Annotated[Path, typer.Argument(help="a JSONL file of conversations", exists=True, dir_okay=False)],
-    source: Annotated[str, typer.Option(help="what wrote it: chat")] = "chat",
+    file: Annotated[Path, typer.Argument(help="a file of conversations", exists=True, dir_okay=False)],
+    source: Annotated[str, typer.Option(help="what wrote it: chat, character, meeting, search or agents")] = "chat",
     persona: Annotated[str | None, typer.Option(help="whose conversations they are, when the rows do not say")] = None,
+    *,
+    golden: Annotated[
+        Path | None,
+        typer.Option(help="golden answers for a search log: rows of request_id, golden_answer", dir_okay=False),
+    ] = None,
+    happened_at: Annotated[
+        str | None, typer.Option("--at", help="when it was said, for files that do not tell")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Brings conversations in; every refused row is listed with its reason and kept apart."""
-    rows = ingest_report(file, source, persona)
-    refused = rows.pop("refused rows")
+    """Brings conversations in; every refused row is listed with its reason and kept apart. Shapes: docs/sources.md."""
+    moment = parse_moment(happened_at, option="--at") if happened_at else None
+    told = ingest_report(file, source, persona, golden=golden, happened_at=moment)
     if as_json:
-        console.print_json(data={**rows, "refused": refused})
-        return
-    show([rows], as_json=False, title=str(file), empty="")
-    if refused:
-        console.print(table_of(refused, "Refused, and kept apart"))
+        told_as_data = {**told, "refused": told["refused rows"]}
+        del told_as_data["refused rows"]
+        console.print_json(data=told_as_data)
+    else:
+        print_ingested(file, told)
+    if told["refused rows"] and not sum(told[count] for count in _TAKEN_IN):
+        raise typer.Exit(1)
 
 
-def ingest_report(file: Path, source: str, persona: str | None) -> dict[str, Any]:
+_TAKEN_IN = ("new", "known", "withdrawn", "golden")
+"""What a row may be counted as that is not refused."""
+
+MAX_ROWS_SHOWN = 20
+
+
+def ingest_report(
+    file: Path,
+    source: str,
+    persona: str | None,
+    *,
+    golden: Path | None = None,
+    happened_at: datetime | None = None,
+) -> dict[str, Any]:
     """Ingests a file; counts and refused rows ready to print."""
     from nabi.conversations.ingest import ingest_file
     from nabi.conversations.keys import load_or_create_key
@@ -83,9 +111,62 @@ def ingest_report(file: Path, source: str, persona: str | None) -> dict[str, Any
 
     platform = get_platform()
     key = load_or_create_key(platform.settings.state / "secrets" / "user.key")
-    done = ingest_file(file, source, platform.store, persona, key)
-    refused = [{"line": r.line, "field": r.field, "reason": r.reason} for r in done.refused]
-    return {"new": done.accepted, "known": done.known, "refused": len(refused), "refused rows": refused}
+    done = ingest_file(
+        file,
+        source,
+        platform.store,
+        persona,
+        key,
+        personas=platform.personas(),
+        golden=golden,
+        happened_at=happened_at,
+    )
+    return {
+        "read as": done.recognised,
+        "new": done.accepted,
+        "known": done.known,
+        "withdrawn": len(done.withdrawn),
+        "golden": len(done.golden),
+        "refused": len(done.refused),
+        "refused rows": [_refused_row(row) for row in done.refused],
+        "reasons": dict(Counter(row.phrase for row in done.refused).most_common()),
+        "personas": dict(done.personas.most_common()),
+        "speakers": [asdict(speaker) for speaker in done.speakers],
+        "golden answers refused": [_refused_row(row) for row in done.golden_refused],
+        "golden answers without a row": done.golden_unused,
+    }
+
+
+def _refused_row(row: Refused) -> dict[str, Any]:
+    return {"line": row.line, "field": row.field, "reason": row.reason}
+
+
+def print_ingested(file: Path, told: dict[str, Any]) -> None:
+    """What became of a file's rows, for people."""
+    counts = {name: told[name] for name in ("read as", *_TAKEN_IN, "refused")}
+    show([counts], as_json=False, title=str(file), empty="")
+    if len(told["personas"]) > 1:
+        console.print(
+            table_of([{"persona": name, "rows": num} for name, num in told["personas"].items()], "Split into")
+        )
+    if told["speakers"]:
+        names = {
+            "speaker": "speaker",
+            "persona_id": "persona",
+            "num_utterances": "utterances",
+            "num_accepted": "usable",
+        }
+        rows = [{title: who[name] for name, title in names.items()} for who in told["speakers"]]
+        console.print(table_of(rows, "Speakers"))
+    if told["refused rows"]:
+        reasons = ", ".join(f"{num} {reason}" for reason, num in told["reasons"].items())
+        console.print(table_of(told["refused rows"][:MAX_ROWS_SHOWN], f"Refused, and kept apart: {reasons}"))
+    if len(told["refused rows"]) > MAX_ROWS_SHOWN:
+        console.print(f"… and {len(told['refused rows']) - MAX_ROWS_SHOWN} more; --json lists them all")
+    if told["golden answers refused"]:
+        console.print(table_of(told["golden answers refused"], "Golden answers that could not be used"))
+    if told["golden answers without a row"]:
+        console.print(f"golden answers without a row: {', '.join(told['golden answers without a row'])}")
 
 
 def replay(persona_ids: Sequence[str], begin: datetime, finish: datetime, span: Any) -> list[datetime]:

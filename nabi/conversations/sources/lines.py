@@ -1,11 +1,13 @@
-"""The lines of a text file that may be UTF-8 or CP949, damaged, or far too long.
+"""The lines of a text file that may be UTF-8, UTF-16 or CP949, damaged, or far too long.
 
 A line is decoded rightly or not at all. Bytes of a damaged UTF-8 line can happen to be valid CP949, so validity
-decides nothing by itself: what counts is the rest of the file, and whether the outcome is usual Korean.
+decides nothing by itself: what counts is the rest of the file, and whether the outcome is usual Korean. UTF-16 is
+told by its mark at the start of the file (BOM).
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +22,14 @@ USUAL_SHARE = 0.8
 """A line is CP949 when more than this share of its characters is usual; UTF-8 reaches 4 of 5 at most."""
 
 PROOF_PAIRS = 3
-"""Two-byte characters that a line needs to prove its file's encoding; see `_is_usual_cp949`."""
+"""Two-byte characters that a line needs to prove its file's encoding; see `is_usual_cp949`."""
 
-BOM = b"\xef\xbb\xbf"
+BOM = codecs.BOM_UTF8
+
+WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+"""Marks of UTF-16, with the codec that each calls for."""
+
+_CHUNK = 1 << 16
 
 Encoding = Literal["utf-8", "cp949"]
 
@@ -44,6 +51,11 @@ def read_lines(path: Path) -> Iterator[Line]:
         DataError: the file cannot be opened.
     """
     try:
+        with path.open("rb") as file:
+            wide = WIDE.get(file.read(2))
+            if wide:
+                yield from _wide_lines(file, wide)
+                return
         encoding = _guess_encoding(path)
         with path.open("rb") as file:
             for number, raw, whole in _split(file):
@@ -62,7 +74,7 @@ def _guess_encoding(path: Path) -> Encoding:
                 continue
             if _decodes(raw, "utf-8"):
                 num_utf8 += 1
-            elif _is_usual_cp949(raw, PROOF_PAIRS):
+            elif is_usual_cp949(raw, PROOF_PAIRS):
                 num_cp949 += 1
     return "cp949" if num_cp949 > num_utf8 else "utf-8"
 
@@ -79,10 +91,43 @@ def _split(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
         yield number, raw.removeprefix(BOM if number == 1 else b"").rstrip(b"\r\n"), whole
 
 
+def _wide_lines(file: BinaryIO, encoding: str) -> Iterator[Line]:
+    """The lines of the rest of a UTF-16 file."""
+    for number, raw, whole in _split_wide(file, "\n".encode(encoding)):
+        try:
+            text = raw.decode(encoding).rstrip("\r") if whole else "-"
+        except UnicodeDecodeError as error:
+            yield Line(number, None, f"the row is no valid UTF-16 (byte {error.start + 1})", raw)
+            continue
+        if not whole:
+            yield Line(number, None, f"the row is longer than {MAX_LINE_BYTES:,} bytes", raw)
+        elif text.strip():
+            yield Line(number, text, "", raw)
+
+
+def _split_wide(file: BinaryIO, newline: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Like `_split`, for characters of two bytes, where a line end is one only at an even place."""
+    number = 1
+    piece = b""
+    while chunk := file.read(_CHUNK):
+        start = place = 0
+        while (place := chunk.find(newline, place)) >= 0:
+            if place % 2:
+                place += 1
+                continue
+            piece += chunk[start:place]
+            yield number, piece[: MAX_LINE_BYTES + 1], len(piece) <= MAX_LINE_BYTES
+            number, piece = number + 1, b""
+            start = place = place + 2
+        piece = (piece + chunk[start:])[: MAX_LINE_BYTES + 2]
+    if piece:
+        yield number, piece, len(piece) <= MAX_LINE_BYTES
+
+
 def _decode(number: int, raw: bytes, whole: bool, encoding: Encoding) -> Line:
     if not whole:
         return Line(number, None, f"the row is longer than {MAX_LINE_BYTES:,} bytes", raw)
-    if encoding == "cp949" and not raw.isascii() and not _is_usual_cp949(raw):
+    if encoding == "cp949" and not raw.isascii() and not is_usual_cp949(raw):
         return Line(number, None, "the row is no valid CP949, as the rest of the file is", raw)
     try:
         return Line(number, raw.decode(encoding), "", raw)
@@ -90,7 +135,7 @@ def _decode(number: int, raw: bytes, whole: bool, encoding: Encoding) -> Line:
         return Line(number, None, f"the row is no valid UTF-8 (byte {error.start + 1})", raw)
 
 
-def _is_usual_cp949(raw: bytes, min_pairs: int = 1) -> bool:
+def is_usual_cp949(raw: bytes, min_pairs: int = 1) -> bool:
     """True for Korean as people type it: nearly all characters from KS X 1001's symbols and 2,350 syllables.
 
     In UTF-8 Hangul one byte of three is 0xEA to 0xED, so that among any three pairs of its bytes one begins with

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from nabi.conversations.keys import user_key
 from nabi.conversations.records import Consent, Conversation, Message
-from nabi.conversations.sources.chat import MAX_EXCERPT_CHARS, read_chat_log
-from nabi.conversations.sources.rows import Accepted, Refused, Row
+from nabi.conversations.sources.chat import read_chat_log
+from nabi.conversations.sources.fields import MAX_EXCERPT_CHARS
+from nabi.conversations.sources.rows import Accepted, Delivery, Refused, Row
 from nabi.errors import DataError
 
 KEY = b"k" * 32
@@ -28,7 +29,7 @@ ROW: dict[str, Any] = {
 
 def read(path: Path, content: bytes | str, persona_id: str | None = None) -> list[Row]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read_chat_log(path, persona_id, KEY))
+    return list(read_chat_log(path, Delivery(KEY, persona_id)))
 
 
 def read_one(path: Path, /, *, caller: str | None = None, **changes: Any) -> Row:
@@ -285,7 +286,7 @@ def test_a_long_refused_row_is_shortened(path: Path) -> None:
 
 def test_a_missing_log_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        list(read_chat_log(tmp_path / "none.jsonl", None, KEY))
+        list(read_chat_log(tmp_path / "none.jsonl", Delivery(KEY)))
 
 
 JSON = st.recursive(
