@@ -11,6 +11,7 @@ from nabi.personas.load import load_persona, load_personas
 from nabi.personas.model import Persona
 from nabi.registry.journal import Journal
 from nabi.registry.ledger import Ledger
+from nabi.registry.lineage import Lineage
 from nabi.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -51,10 +52,15 @@ class Platform:
         return Ledger(self.database)
 
     @cached_property
+    def lineage(self) -> Lineage:
+        return Lineage(self.database)
+
+    @cached_property
     def datasets(self) -> DatasetVersions:
         from nabi.integrations.dvc_datasets import DatasetVersions
 
-        return DatasetVersions(self.settings.home, self.settings.datasets, self.settings.state)
+        settings = self.settings
+        return DatasetVersions(settings.home, settings.datasets, settings.state, newest=self.lineage.newest)
 
     @cached_property
     def tracker(self) -> Tracker:

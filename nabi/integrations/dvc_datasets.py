@@ -9,14 +9,18 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nabi.datasets.files import recover_folder, replace_folder
 from nabi.errors import DataError, TransientError
+from nabi.integrations.object_stores import ObjectStores
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")  # read when dvc is imported
 
@@ -38,6 +42,30 @@ _CONFIG = """\
 """
 
 
+_VERSION = re.compile(r"[0-9a-f]{32}\.dir")
+_GONE = ".gone-"
+
+
+@dataclass(frozen=True)
+class Purge:
+    """What to take out of every version, and whom to tell.
+
+    Args:
+        holds: whether a file's content is concerned.
+        clean: one persona's files (name → bytes) as they should be; equal files give equal bytes.
+        replaced: called with a version and what takes its place, before the old one is deleted. None when it cannot be
+            written anew because some of its files are gone.
+        known: what `replaced` was told in an earlier, interrupted call.
+        note: called with place, name and number before anything else is deleted.
+    """
+
+    holds: Callable[[bytes], bool]
+    clean: Callable[[Mapping[str, bytes]], dict[str, bytes]]
+    replaced: Callable[[str, str | None], None]
+    known: Mapping[str, str | None]
+    note: Callable[[str, str, int], None]
+
+
 class DatasetVersions:
     """The versions of everything below `datasets/`, kept by DVC.
 
@@ -45,11 +73,15 @@ class DatasetVersions:
         home: folder that holds `datasets/`, `datasets.dvc` and `.dvc/`.
         datasets: the folder itself.
         state: where the local remote, the lock and older versions that were asked for lie.
+        newest: the version that took a version's place, or the same version; deletions replace versions.
     """
 
-    def __init__(self, home: Path, datasets: Path, state: Path) -> None:
+    def __init__(
+        self, home: Path, datasets: Path, state: Path, newest: Callable[[str], str] = lambda version: version
+    ) -> None:
         self.home = home
         self.datasets = datasets
+        self._newest = newest
         self._state = state
         self._remote = state / "dvc-remote"
         self._pointer = home / f"{datasets.name}.dvc"
@@ -86,6 +118,7 @@ class DatasetVersions:
         Raises:
             DataError: neither cache nor remote holds the version, or it has no such part.
         """
+        version = self._newest(version)
         target = self._state / "checkouts" / version
         if not target.is_dir():
             with self._locked(), _plain_errors():
@@ -100,9 +133,81 @@ class DatasetVersions:
 
     def restore(self, version: str) -> None:
         """Puts an older version back into `datasets/` and into `datasets.dvc`."""
+        version = self._newest(version)
         with self._locked(), _plain_errors():
             self._write_pointer(self._pointer, version, self.datasets.name)
             self._pull(self._pointer, version)
+
+    def contents(self) -> Iterator[bytes]:
+        """Every text that any version, the datasets folder or a checkout holds, wherever it lies; some come twice."""
+        with self._locked(), _plain_errors():
+            for _oid, content in self._stores(self._repo()).texts():
+                yield content
+            for folder in (self.datasets, self._state / "checkouts"):
+                for path in sorted(folder.rglob("*")):
+                    if path.is_file():
+                        yield path.read_bytes()
+
+    def purge(self, purge: Purge) -> None:
+        """Writes every version anew that holds what must go, then deletes the old one from cache and remotes.
+
+        Other versions stay as they are. Interrupted anywhere, the same call finishes the work.
+        """
+        with self._locked(), _plain_errors():
+            repo = self._repo()
+            with repo.lock:
+                stores = self._stores(repo)
+                tainted = {oid for oid, content in stores.texts() if purge.holds(content)}
+                known = {**purge.known, **_rewrite_versions(stores, tainted, purge)}
+            self._purge_workspace(repo, known, purge)
+            with repo.lock:
+                _delete_old(stores, tainted, known, purge)
+                self._purge_checkouts(known, purge)
+                self._forget_remote_listings(repo)
+
+    def _purge_workspace(self, repo: Any, known: Mapping[str, str | None], purge: Purge) -> None:
+        """The datasets folder and its pointer; what killed writers left beside the folders is finished or removed."""
+        if not self.datasets.is_dir():
+            return
+        names = {
+            path.name.removeprefix(".").removesuffix(".fresh").removesuffix(".aside")
+            for path in _folders_in(self.datasets)
+        }
+        touched = self.current() in known
+        for folder in (self.datasets / name for name in sorted(names)):
+            recover_folder(folder)
+            files = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
+            num = sum(map(purge.holds, files.values()))
+            if num:
+                purge.note("datasets folder", folder.name, num)
+                replace_folder(folder, purge.clean(files))
+                touched = True
+        if touched:
+            repo.add([str(self.datasets)])
+            repo.push([str(self._pointer)])
+
+    def _purge_checkouts(self, known: Mapping[str, str | None], purge: Purge) -> None:
+        for folder in _folders_in(self._state / "checkouts"):
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            is_scratch = not _VERSION.fullmatch(folder.name)  # we hold the lock: whoever wrote it is dead
+            if is_scratch or folder.name in known or any(purge.holds(path.read_bytes()) for path in files):
+                if not folder.name.startswith(_GONE):
+                    purge.note("checkout", folder.name, len(files))
+                # Renamed first: half a checkout under its own name would be taken for a whole one.
+                aside = folder.with_name(_GONE + folder.name.removeprefix(_GONE))
+                folder.rename(aside)
+                shutil.rmtree(aside)
+
+    def _stores(self, repo: Any) -> ObjectStores:
+        remotes = [repo.cloud.get_remote_odb(name) for name in repo.config["remote"]]
+        return ObjectStores([repo.cache.local, *remotes])
+
+    def _forget_remote_listings(self, repo: Any) -> None:
+        """DVC remembers what a remote holds and would not push again what it believes to be there."""
+        from dvc_data.hashfile.db import get_index
+
+        for name in repo.config["remote"]:
+            get_index(repo.cloud.get_remote_odb(name)).clear()
 
     def _materialise(self, version: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +253,57 @@ class DatasetVersions:
         with path.open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)  # released by the kernel if the process dies
             yield
+
+
+def _rewrite_versions(stores: ObjectStores, tainted: set[str], purge: Purge) -> dict[str, str | None]:
+    """Old version → new version, each told to `purge.replaced` once the new one is whole."""
+    replaced: dict[str, str | None] = {}
+    for version, files in sorted(stores.versions().items()):
+        if version not in purge.known and any(file["md5"] in tainted for file in files):
+            replaced[version] = _rewrite_version(stores, files, tainted, purge)
+            purge.replaced(version, replaced[version])
+    return replaced
+
+
+def _rewrite_version(stores: ObjectStores, files: list[dict[str, str]], tainted: set[str], purge: Purge) -> str | None:
+    """Adds the version without what must go; None when one of the files to be cleaned is nowhere."""
+    concerned = {_folder_of(file) for file in files if file["md5"] in tainted}
+    left = [file for file in files if _folder_of(file) not in concerned]
+    for folder in sorted(concerned):
+        content = {_name_of(file): stores.read(file["md5"]) for file in files if _folder_of(file) == folder}
+        whole = {name: body for name, body in content.items() if body is not None}
+        if len(whole) < len(content):
+            return None
+        for name, body in purge.clean(whole).items():
+            left.append({"md5": stores.put(body), "relpath": f"{folder}/{name}".lstrip("/")})
+    return stores.put_version(left)
+
+
+def _delete_old(stores: ObjectStores, tainted: set[str], known: Mapping[str, str | None], purge: Purge) -> None:
+    """What held the rows, the old versions' listings, and what only those versions used."""
+    versions = stores.versions()
+    used = {file["md5"] for version, files in versions.items() if version not in known for file in files}
+    only_old = {file["md5"] for version, files in versions.items() if version in known for file in files} - used
+    held = stores.ids()
+    old = [*sorted((tainted | only_old) & held), *sorted(set(known) & held)]
+    for oid in old:
+        purge.note("DVC cache and remotes", oid, 1)
+    # Listings last: they tell an interrupted call which files only they used.
+    for oid in old:
+        stores.delete(oid)
+    stores.remove_leftovers()
+
+
+def _folder_of(file: Mapping[str, str]) -> str:
+    return file["relpath"].rpartition("/")[0]
+
+
+def _name_of(file: Mapping[str, str]) -> str:
+    return file["relpath"].rpartition("/")[2]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir())
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from nabi.database.engine import Database
 from nabi.database.inserts import insert_new
 from nabi.database.tables import DatasetRowRow, TrainingRow, WindowRow
 from nabi.errors import DataError
+from nabi.registry.succession import newest_version
 
 Decided = Literal["deployed", "kept", "skipped"]
 Ended = Literal["deployed", "kept", "skipped", "failed"]
@@ -117,7 +118,8 @@ class Journal:
                 )
             if row.state not in DECIDED:
                 row.state, row.sentence, row.figures = state, sentence, dict(figures or {})
-                row.dataset_version, row.adapter_version = dataset_version, adapter_version
+                row.dataset_version = newest_version(session, dataset_version) if dataset_version else None
+                row.adapter_version = adapter_version
                 row.mlflow_run_id, row.finished_at = mlflow_run_id, self._clock()
             return _standing(row)
 
@@ -146,25 +148,27 @@ class Journal:
 
     def record_dataset(self, dataset_version: str, persona_id: str, rows: Iterable[RowOrigin]) -> int:
         """Note which conversation each row of a dataset version came from; the number of rows that were new."""
-        values = (
-            {
-                "dataset_version": dataset_version,
-                "persona_id": persona_id,
-                "sample_id": row.sample_id,
-                "conversation_id": row.conversation_id,
-                "part": row.part,
-            }
-            for row in rows
-        )
         with self._database.write() as session:
+            version = newest_version(session, dataset_version)
+            values = (
+                {
+                    "dataset_version": version,
+                    "persona_id": persona_id,
+                    "sample_id": row.sample_id,
+                    "conversation_id": row.conversation_id,
+                    "part": row.part,
+                }
+                for row in rows
+            )
             return insert_new(session, DatasetRowRow, values)
 
     def rows_of(self, dataset_version: str, persona_id: str) -> list[RowOrigin]:
-        """Every row of a dataset version, in the order of the sample ids."""
-        chosen = select(DatasetRowRow).where(
-            DatasetRowRow.dataset_version == dataset_version, DatasetRowRow.persona_id == persona_id
-        )
+        """Every row of a dataset version, or of what a deletion put in its place, in the order of the sample ids."""
         with self._database.read() as session:
+            chosen = select(DatasetRowRow).where(
+                DatasetRowRow.dataset_version == newest_version(session, dataset_version),
+                DatasetRowRow.persona_id == persona_id,
+            )
             rows = session.scalars(chosen.order_by(DatasetRowRow.sample_id))
             return [RowOrigin(row.sample_id, row.conversation_id, cast(Part, row.part)) for row in rows]
 
