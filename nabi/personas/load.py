@@ -212,7 +212,9 @@ def _fields_at(location: Sequence[str | int]) -> list[str]:
     """Names that may stand at this place of a persona file."""
     model: type[BaseModel] = Persona
     for step in location:
-        field = model.model_fields.get(str(step))
+        if isinstance(step, int):
+            continue
+        field = model.model_fields.get(step)
         inner = [t for t in _alternatives(field.annotation if field else None) if issubclass(t, BaseModel)]
         if not inner:
             return []

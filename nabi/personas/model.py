@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -178,8 +178,8 @@ class Persona(Frozen):
     source: Literal["chat", "character", "meeting", "search", "agents"] = "chat"
     uses_facts: bool = Field(default=True, description="answers are given retrieved facts as context")
     speaker: Speaker | None = Field(default=None, description="whose words in meetings are this persona's")
-    basis: Basis | None = Field(
-        default=None, description="who decided that a source without consent of its own may be learned from, and why"
+    basis: tuple[Basis, ...] = Field(
+        default=(), description="who decided that a source without consent of its own may be learned from, and why"
     )
     base_model: str | None = Field(default=None, description="overrides the installation's base model")
     limits: Limits = Limits()
@@ -189,3 +189,15 @@ class Persona(Frozen):
     evaluation: Evaluation = Evaluation()
     curation: Curation = Curation()
     min_quality: float = Field(default=0.7, ge=0, le=1, description="conversations below are set apart")
+
+    @field_validator("basis", mode="before")
+    @classmethod
+    def _one_or_many(cls, declared: Any) -> Any:
+        return (declared,) if isinstance(declared, dict) else declared
+
+    @field_validator("basis")
+    @classmethod
+    def _one_for_each_source(cls, bases: tuple[Basis, ...]) -> tuple[Basis, ...]:
+        if len({basis.source for basis in bases}) < len(bases):
+            raise ValueError("two bases are for the same source; keep one of them")
+        return bases

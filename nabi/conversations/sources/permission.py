@@ -28,8 +28,9 @@ def declared_basis(persona_id: str, source: BasisSource, delivery: Delivery) -> 
         RowError: it declares none.
     """
     persona = delivery.personas.get(persona_id)
-    basis = persona.basis if persona else None
-    if basis is None or basis.source != source:
+    declared = persona.basis if persona else ()
+    basis = next((one for one in declared if one.source == source), None)
+    if basis is None:
         why = f"the row carries no consent, and {persona_id} declares no basis to learn from {source} without one"
         raise RowError("consent", why, NO_PERMISSION)
     return basis
