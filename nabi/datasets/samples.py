@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -16,6 +17,9 @@ from nabi.conversations.records import Conversation, Fact, Frozen, Message, Mome
 
 FACTS_HEADING = "참고 정보:"
 NO_FACTS = "없음"
+
+# Whatever an editor or a model may take for the end of a line.
+_LINE_BREAKS = re.compile(r"[\n\r\v\f\x85\u2028\u2029]+")
 
 
 class Sample(Frozen):
@@ -62,11 +66,19 @@ def sample_from(conversation: Conversation) -> Sample:
 
 
 def render_facts(facts: Sequence[Fact]) -> str:
-    """The block of retrieved context: one line an item, `label: value` joined by ` | `."""
+    """The block of retrieved context: one line an item, `label: value` joined by ` | `.
+
+    Line breaks become blanks: a value could otherwise begin a line that reads as another item, or as an instruction.
+    """
     if not facts:
         return f"{FACTS_HEADING} {NO_FACTS}"
-    lines = ("- " + " | ".join(f"{label}: {value}" for label, value in fact.items()) for fact in facts)
+    lines = ("- " + " | ".join(f"{_flat(label)}: {_flat(value)}" for label, value in fact.items()) for fact in facts)
     return "\n".join([FACTS_HEADING, *lines])
+
+
+def _flat(text: str) -> str:
+    lines = _LINE_BREAKS.split(text)
+    return text if len(lines) == 1 else " ".join(line.strip() for line in lines if line.strip())
 
 
 def chat_messages(
