@@ -35,9 +35,13 @@ def skip(filled: Filled, why: str) -> Ending:
 
 @contextmanager
 def each_fails_alone(window: Window, endings: list[Ending]) -> Iterator[None]:
-    """One persona's failure is recorded as its ending and does not stop the others."""
+    """One persona's failure is recorded as its ending and does not stop the others; the run still ends as failed."""
     try:
         yield
     except NabiError as error:
         logger.error("%s: %s", window.persona_id, error)
-        endings.append(core.fail(get_platform(), window, error))
+        endings.append(core.fail(get_platform(), window, str(error)))
+    except Exception as error:
+        # A mistake of ours, not of the data: the trace goes to the log, and the other personas still get their turn.
+        logger.exception("%s: unexpected", window.persona_id)
+        endings.append(core.fail(get_platform(), window, f"unexpected {type(error).__name__}: {error}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+# A pipe has no width of its own; tables of sentences need room.
+_PIPE_WIDTH = 160
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -32,17 +35,17 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str, empty:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    """A table whose columns are the first row's keys."""
+    """A table whose columns are the first row's keys; sentences get the room that is left."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in rows[0]:
-        # Long sentences wrap; short columns keep their words whole.
-        table.add_column(column, overflow="fold", no_wrap=column in _NARROW)
+        min_width, ratio = (24, 1) if column in _SENTENCES else (None, None)
+        table.add_column(column, overflow="fold", min_width=min_width, ratio=ratio)
     for row in rows:
         table.add_row(*("" if value is None else _cell(value) for value in row.values()))
     return table
 
 
-_NARROW = frozenset({"window", "persona", "adapter", "samples", "state", "gain", "dataset"})
+_SENTENCES = frozenset({"why", "what", "last", "answer", "reason"})
 
 
 def _cell(value: Any) -> str:

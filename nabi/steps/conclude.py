@@ -69,9 +69,9 @@ def skip(platform: Platform, filled: Filled, why: str) -> Ending:
     return Ending(window=window, state="skipped", sentence=why)
 
 
-def fail(platform: Platform, window: Window, error: Exception) -> Ending:
+def fail(platform: Platform, window: Window, why: str) -> Ending:
     """Records a failure; the live adapter and the conversations stay as they were."""
-    sentence = f"failed: {error}"
+    sentence = f"failed: {why}"
     platform.journal.finish(window.persona_id, window.as_of, "failed", sentence)
     return Ending(window=window, state="failed", sentence=sentence)
 
