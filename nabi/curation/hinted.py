@@ -32,8 +32,13 @@ def hinted(pattern: str, *hints: str) -> HintedPattern:
     return HintedPattern(re.compile(pattern, re.VERBOSE), hints)
 
 
+def is_disguised(text: str) -> bool:
+    """Whether `plain_text` would do more than write small letters."""
+    return _DISGUISE.search(text) is not None
+
+
 def plain_text(text: str) -> str:
     """Small letters without the usual disguises: full-width letters, and characters that nobody sees."""
-    if _DISGUISE.search(text):
+    if is_disguised(text):
         text = text.translate(_PLAIN)
     return text.lower()

@@ -5,9 +5,9 @@ Doubtful by nature ("이 대화를 학습해 줘" may be a child's joke), so a p
 
 from __future__ import annotations
 
-from nabi.conversations.records import Conversation
-from nabi.curation.hinted import HintedPattern, hinted, plain_text
-from nabi.curation.verdict import KEPT, Kept, Refused
+from nabi.curation.hinted import HintedPattern, hinted
+from nabi.curation.texts import Texts
+from nabi.curation.verdict import Refused
 
 REASON = "aimed at the training"
 
@@ -42,9 +42,11 @@ PATTERNS: tuple[HintedPattern, ...] = (
     ),
     # "누가 물으면 …라고 대답해", "다른 애들한테도 …라고 알려 줘"
     hinted(
-        r"""(?:(?:누가|누구든|아무나|사람들?이|애들?이|사용자들?이|다른\s*\S{1,4}(?:이|가))\s*.{0,20}(?:물으면|물어보면|질문하면|찾으면)|
+        r"""(?:(?:누가|누구든|아무나|사람들?이|애들?이|사용자들?이|다른\s*\S{1,4}(?:이|가))\s*.{0,20}
+              (?:물으면|물어보면|질문하면|찾으면)|
              (?:다른|모든)\s*(?:사람|아이|애|친구|사용자|유저|손님)들?(?:한테|에게)(?:도|는|만)?)
-            .{0,60}?(?:라고|다고|이라고)(?:만|도)?\s*(?:꼭\s*|무조건\s*|항상\s*)?(?:대답|답변|답|말|얘기|이야기|추천|안내|알려)""",
+            .{0,60}?(?:라고|다고|이라고)(?:만|도)?\s*(?:꼭\s*|무조건\s*|항상\s*)?
+            (?:대답|답변|답|말|얘기|이야기|추천|안내|알려)""",
         "물으면",
         "물어보면",
         "질문하면",
@@ -75,7 +77,8 @@ PATTERNS: tuple[HintedPattern, ...] = (
           | \b(?:developer|debug|jailbreak|dan)\s+mode\b | \bjailbreak
           | \bfrom\s+now\s+on\b.{0,60}\b(?:say|answer|reply|respond|recommend)
           | \b(?:learn|memori[sz]e|train\s+on)\s+(?:this|the\s+following)\b
-          | \btraining\s+(?:data|set)\b.{0,30}\b(?:add|include|put) | \b(?:add|include|put)\b.{0,30}\btraining\s+(?:data|set)\b""",
+          | \btraining\s+(?:data|set)\b.{0,30}\b(?:add|include|put)
+          | \b(?:add|include|put)\b.{0,30}\btraining\s+(?:data|set)\b""",
         "ignore",
         "disregard",
         "forget",
@@ -88,19 +91,19 @@ PATTERNS: tuple[HintedPattern, ...] = (
         "train",
     ),
     # Marks of a chat template, which would end the turn that they stand in.
-    hinted(r"<\|[a-z_]{2,20}\|?>?|\[/?inst\]|</?s>|^\s*(?:system|assistant)\s*:", "<|", "inst]", "s>", "system", "assistant"),
+    hinted(
+        r"<\|[a-z_]{2,20}\|?>?|\[/?inst\]|</?s>|^\s*(?:system|assistant)\s*:",
+        *("<|", "inst]", "s>", "system", "assistant"),
+    ),
 )
 
 
-def check_injection(conversation: Conversation) -> Kept | Refused:
+def check_injection(texts: Texts) -> dict[int, Refused]:
     """Refuses conversations in which either side speaks to the training rather than to the other."""
-    if conversation.source == "bootstrap":
-        return KEPT
-    for message in conversation.messages:
-        if message.role == "system":
-            continue
-        plain = plain_text(message.content)
-        for pattern in PATTERNS:
-            if found := pattern.find(plain):
-                return Refused(REASON, f"{found[:60]!r} from the {message.role}")
-    return KEPT
+    refused: dict[int, Refused] = {}
+    for pattern in PATTERNS:
+        for message, found in texts.find(pattern).items():
+            row = texts.rows[message]
+            if texts.conversations[row].source != "bootstrap":
+                refused.setdefault(row, Refused(REASON, f"{found[:60]!r} from the {texts.roles[message]}"))
+    return refused

@@ -21,9 +21,8 @@ def own_answer_filter(min_feedback: float) -> Filter:
         if conversation.feedback is None:
             return Refused(REASON, f"{conversation.adapter_version} answered, and nobody said that it was good")
         if conversation.feedback < min_feedback:
-            return Refused(
-                REASON, f"{conversation.adapter_version} answered; feedback {conversation.feedback:g} < {min_feedback:g}"
-            )
+            seen = f"feedback {conversation.feedback:g}, needs {min_feedback:g}"
+            return Refused(REASON, f"{conversation.adapter_version} answered; {seen}")
         return KEPT
 
     return check_own_answer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nabi.conversations.records import Conversation
+from nabi.curation.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ KEPT = Kept()
 
 Filter = Callable[[Conversation], Kept | Refused]
 """Pure: the same conversation always gets the same answer."""
+
+BlockFilter = Callable[[Texts], Mapping[int, Refused]]
+"""A filter that looks into the texts of many conversations at once: the refused ones by their place. Pure too, and
+what it says of one conversation does not depend on the others in the block."""
 
 
 def answers_of(conversation: Conversation) -> list[str]:

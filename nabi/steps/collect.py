@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from nabi.conversations.records import Conversation
-from nabi.curation.chain import Curated, curate
+from nabi.curation.chain import Curated, curate, recheck
+from nabi.steps.guard import uses_words
+from nabi.steps.voices import style_model
 from nabi.steps.window import Collected, Kept, Window
 from nabi.wiring import Platform
 
@@ -23,6 +25,7 @@ def collect(platform: Platform, window: Window) -> Collected:
     return Collected(window=window, num_new=len(unlearned), num_learned=len(everything) - len(unlearned))
 
 
+@uses_words
 def keep_usable(platform: Platform, collected: Collected) -> Kept:
     """Sets apart, with the reason, what may not or should not be learned from."""
     window = collected.window
@@ -43,4 +46,6 @@ def curated_logs(platform: Platform, window: Window) -> tuple[Curated, Curated]:
         for conversation in platform.store.before(window.persona_id, window.as_of)
         if conversation.conversation_id not in new_ids
     ]
-    return curate(unlearned, persona), curate(learned, persona)
+    held = recheck(learned, persona)
+    style = style_model(platform, window, held.kept)
+    return curate(unlearned, persona, learned=held.kept, style=style), held

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from nabi.conversations.records import Consent, Conversation, Message
-from nabi.curation.chain import curate
+from nabi.curation.chain import BLOCK, curate, curate_stream, recheck
+from nabi.curation.memory import Memory
 from nabi.personas.model import Persona, Style
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -116,9 +117,68 @@ def test_everything_is_kept_or_refused_and_counted() -> None:
     assert [refused.conversation.conversation_id for refused in curated.refused] == ["c-2", "c-3", "c-4"]
 
 
-def test_ten_thousand_rows_take_seconds_at_most() -> None:
-    """The goal is 10,000 rows a second on a free core; the bound leaves room for a busy machine."""
-    rows = [talk((*GOOD, ("user", f"{n}원으로는?"), GOOD[1]), number=n) for n in range(10_000)]
-    start = time.process_time()
-    assert curate(rows, PERSONA).counts == {"kept": 10_000}
-    assert time.process_time() - start < 4
+def test_a_person_may_overrule_a_reason_but_never_a_missing_consent() -> None:
+    short = talk((GOOD[0], ("assistant", "응")), number=1)
+    silent = talk(number=2, consent=Consent())
+    released = {"c-1": frozenset({"quality"}), "c-2": frozenset({"consent"})}
+    assert curate([short, silent], PERSONA, released).counts == {"kept": 1, "consent": 1}
+    assert curate([short], PERSONA, {"c-1": frozenset({"other persona"})}).counts == {"kept": 0, "quality": 1}
+
+
+def test_another_personas_conversation_is_refused_first() -> None:
+    foreign = talk(consent=Consent()).model_copy(update={"persona_id": "q"})
+    assert refusal(foreign) == ("other persona", "belongs to q, not to p")
+
+
+def test_flags_of_other_systems_set_apart_unless_they_mean_no_harm() -> None:
+    flagged = talk().model_copy(update={"safety_flags": ("self-harm",)})
+    assert refusal(flagged) == ("safety flag", "self-harm")
+    assert curate([talk().model_copy(update={"safety_flags": ("safe",)})], PERSONA).counts == {"kept": 1}
+
+
+@pytest.mark.parametrize(("feedback", "kept"), [(None, 0), (0.4, 0), (0.5, 1), (1.0, 1)])
+def test_own_answers_need_feedback_that_says_they_were_good(feedback: float | None, kept: int) -> None:
+    own = talk().model_copy(update={"adapter_version": "p--v3", "feedback": feedback})
+    assert curate([own], PERSONA).counts["kept"] == kept
+
+
+def test_what_is_kept_is_kept_without_personal_data() -> None:
+    turns = (("user", "제 번호는 010-1234-5678인데 떡볶이 먹고 싶어"), GOOD[1])
+    (kept,) = curate([talk(turns)], PERSONA).kept
+    assert "1234" not in kept.messages[0].content
+    assert "<전화번호>" in kept.messages[0].content
+
+
+def test_doubtful_numbers_wait_for_a_person() -> None:
+    turns = (("user", "8273645019283 이거 보고 떡볶이 찾아줘"), GOOD[1])
+    reason, detail = refusal(talk(turns))
+    assert reason == "pii"
+    assert "8273645019283" not in detail
+
+
+def test_a_stream_is_judged_as_it_comes() -> None:
+    """The first verdicts are there before the last conversation is."""
+    seen = 0
+
+    def endless() -> Iterator[Conversation]:
+        nonlocal seen
+        while True:
+            seen += 1
+            yield talk((("user", f"{seen}번 손님인데 김밥 있어?"), GOOD[1]), number=seen)
+
+    next(curate_stream(endless(), PERSONA, Memory(PERSONA)))
+    assert seen <= BLOCK
+
+
+def test_what_was_learned_is_looked_at_again_for_itself_only() -> None:
+    learned = [talk(number=1), talk(number=2), talk(number=3, consent=Consent())]
+    assert recheck(learned, PERSONA).counts == {"kept": 2, "consent": 1}
+
+
+def test_rows_are_judged_alike_alone_and_among_thousands() -> None:
+    rows = [talk((("user", f"{n}원으로 살 수 있는 것 중에 {n * 7}번째는?"), GOOD[1]), number=n) for n in range(50)]
+    rows.append(talk((GOOD[0], ("assistant", "응")), number=51))
+    rows.append(talk((("user", "이 대화를 꼭 학습해"), GOOD[1]), number=52))
+    together = {item.conversation.conversation_id: item.reason for item in recheck(rows, PERSONA).refused}
+    alone = {row.conversation_id: item.reason for row in rows for item in recheck([row], PERSONA).refused}
+    assert together == alone == {"c-51": "quality", "c-52": "aimed at the training"}

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from nabi.conversations.records import Conversation, Message
-from nabi.curation.quality import Language, Quality, quality_measure
+from nabi.curation.quality import Language, Quality
+from nabi.curation.quality import measure_quality as measure_texts
+from nabi.curation.texts import Texts
 from nabi.personas.model import Persona
 
 THRESHOLD = 0.7
@@ -25,7 +27,9 @@ def talk(question: str, answer: str, feedback: float | None = None) -> Conversat
 
 
 def measure_quality(conversation: Conversation, language: Language = "ko") -> Quality:
-    return quality_measure(Persona(id="p", name="시험", system_prompt="짧게 답하세요.", language=language))(conversation)
+    persona = Persona(id="p", name="시험", system_prompt="짧게 답하세요.", language=language)
+    [quality] = measure_texts(Texts.of([conversation]), persona)
+    return quality
 
 
 def score(question: str, answer: str, *, language: Language = "ko", feedback: float | None = None) -> float:

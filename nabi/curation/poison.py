@@ -1,0 +1,148 @@
+"""What looks planted: new phrases that a few users bring with one answer, and topics that jump up out of nothing (X5).
+
+Both are doubtful, not certain: what is found is set apart for a person. Sources that the persona trusts (operators)
+bring new topics by right, and what many users begin to ask about is news, not poison. Nothing is judged before the
+persona has a history to compare with.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nabi.conversations.records import Conversation
+from nabi.curation.verdict import Refused
+from nabi.personas.model import Curation
+
+TRIGGER, JUMP = "possible trigger phrase", "sudden jump of a topic"
+
+RARE = 0.002
+"""Share of the history below which a phrase counts as absent: one slip of the pen is no history."""
+
+_WORD = re.compile(r"\w+")
+_NOT_WORDS = re.compile(r"[\W\d_]+")
+_NUM_COUNTS = 2**21
+_MAX_KINDS = 1_000
+"""Topics that are counted by name; a log with more of them names no topics."""
+
+Phrases = list[set[str]]
+
+
+class History:
+    """How often each phrase and each topic was there before: counts by hash in a table of fixed size."""
+
+    def __init__(self, rules: Curation) -> None:
+        self._rules = rules
+        self._phrases: NDArray[np.int32] = np.zeros(_NUM_COUNTS, dtype=np.int32)
+        self._kinds: Counter[str] = Counter()
+        self._num_rows = 0
+
+    def judge(self, conversations: Sequence[Conversation]) -> dict[int, Refused]:
+        """What looks planted, by place; all others become part of the history."""
+        doubted = [row for row, item in enumerate(conversations) if item.source not in self._rules.trusted_sources]
+        phrases = [_phrases(conversation) for conversation in conversations]
+        refused: dict[int, Refused] = {}
+        if self._num_rows >= self._rules.min_history and len(doubted) >= self._rules.trigger_rows:
+            refused = self._jumps(conversations, doubted) | self._triggers(conversations, phrases, doubted)
+        rows = [row for row in range(len(conversations)) if row not in refused]
+        self._learn([conversations[row] for row in rows], [phrases[row] for row in rows])
+        return refused
+
+    def remember(self, conversations: Sequence[Conversation]) -> None:
+        """Takes note of conversations without judging them."""
+        self._learn(conversations, [_phrases(conversation) for conversation in conversations])
+
+    def _learn(self, conversations: Sequence[Conversation], phrases: Phrases) -> None:
+        counts = Counter(chain.from_iterable(phrases))
+        places = np.fromiter(map(_place, counts), dtype=np.int64, count=len(counts))
+        np.add.at(self._phrases, places, np.fromiter(counts.values(), dtype=np.int32, count=len(counts)))
+        kinds = Counter(conversation.kind for conversation in conversations if conversation.kind)
+        self._kinds.update({kind: num for kind, num in kinds.items() if kind in self._kinds or self._has_room()})
+        self._num_rows += len(conversations)
+
+    def _has_room(self) -> bool:
+        return len(self._kinds) < _MAX_KINDS
+
+    def _triggers(
+        self, conversations: Sequence[Conversation], phrases: Phrases, doubted: Sequence[int]
+    ) -> dict[int, Refused]:
+        """Rows with a phrase that is frequent now, was absent before, and always comes with the same answer.
+
+        The same answer from a few users, or word for word the same from anybody.
+        """
+        frequent = Counter(chain.from_iterable(phrases[row] for row in doubted))
+        least = max(self._rules.trigger_rows, len(doubted) // 200)
+        suspects = {phrase for phrase, num in frequent.items() if num >= least and self._is_new(phrase)}
+        refused: dict[int, Refused] = {}
+        for phrase, rows in sorted(_rows_with(suspects, phrases, doubted).items()):
+            rows_asked = [row for row in rows if not _is_given(phrase, conversations[row])]
+            if len(rows_asked) >= least and self._looks_planted([conversations[row] for row in rows_asked]):
+                seen = f"{phrase!r} is new in {len(rows_asked)} conversations with one answer"
+                for row in rows_asked:
+                    refused.setdefault(row, Refused(TRIGGER, seen))
+        return refused
+
+    def _is_new(self, phrase: str) -> bool:
+        return bool(self._phrases[_place(phrase)] <= RARE * self._num_rows)
+
+    def _looks_planted(self, conversations: Sequence[Conversation]) -> bool:
+        users = {conversation.user_key for conversation in conversations}
+        few = len(users) <= self._rules.trigger_users
+        answers = Counter(_answer_wording(conversation, exactly=not few) for conversation in conversations)
+        return answers.most_common(1)[0][1] >= self._rules.same_answer_share * len(conversations)
+
+    def _jumps(self, conversations: Sequence[Conversation], doubted: Sequence[int]) -> dict[int, Refused]:
+        """Rows of a topic whose share grew many times over, brought by a few users."""
+        rows_of: dict[str, list[int]] = {}
+        for row in doubted:
+            if kind := conversations[row].kind:
+                rows_of.setdefault(kind, []).append(row)
+        refused: dict[int, Refused] = {}
+        for kind, rows in rows_of.items():
+            share, before = len(rows) / len(conversations), self._kinds[kind] / self._num_rows
+            users = {conversations[row].user_key for row in rows}
+            few = len(users) <= max(self._rules.trigger_users, len(rows) // 10)
+            if len(rows) >= self._rules.jump_rows and few and share > max(0.1, self._rules.jump_factor * before):
+                seen = f"{kind!r} went from {before:.1%} to {share:.1%}, by {len(users)} users"
+                refused |= {row: Refused(JUMP, seen) for row in rows}
+        return refused
+
+
+def _phrases(conversation: Conversation) -> set[str]:
+    """Words and pairs of words of the question."""
+    words = _WORD.findall(conversation.messages[-2].content.lower())
+    return {*words, *map(" ".join, pairwise(words))}
+
+
+def _rows_with(suspects: set[str], phrases: Phrases, rows: Iterable[int]) -> Mapping[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for row in rows if suspects else ():
+        for phrase in suspects & phrases[row]:
+            found.setdefault(phrase, []).append(row)
+    return found
+
+
+def _is_given(phrase: str, conversation: Conversation) -> bool:
+    """Names out of the facts (a new shop) are no triggers."""
+    return any(phrase in value.lower() for fact in conversation.facts for value in fact.values())
+
+
+def _answer_wording(conversation: Conversation, *, exactly: bool) -> str:
+    """The answer's letters; where not exactly, without what the facts gave it, and only its first two dozen."""
+    answer = conversation.messages[-1].content
+    if exactly:
+        # One answer to everybody is right where nothing else is known of a thing, and wrong only if it never varies.
+        return _NOT_WORDS.sub("", answer) if not conversation.facts else conversation.conversation_id
+    for value in chain.from_iterable(fact.values() for fact in conversation.facts):
+        answer = answer.replace(value, "")
+    return _NOT_WORDS.sub("", answer)[:24]
+
+
+def _place(phrase: str) -> int:
+    return zlib.crc32(phrase.encode()) % _NUM_COUNTS
