@@ -41,16 +41,20 @@ def after(held: Conversation, delivered: Conversation, change: Change, now: date
         withdrawn_at = delivered.consent.withdrawn_at or now
         return held.model_copy(update={"consent": delivered.consent.model_copy(update={"withdrawn_at": withdrawn_at})})
     if change == "golden":
-        return held.model_copy(update={"messages": delivered.messages, "golden": True})
+        return delivered.model_copy(
+            update={"consent": held.consent, "basis": held.basis, "occurred_at": held.occurred_at}
+        )
     return held
 
 
 def _said(one: Conversation, other: Conversation) -> dict[str, Any]:
-    """Everything but what may change; where either label is golden, the last answer may differ."""
-    fields = one.model_dump(exclude={"consent", "basis", "golden", "messages"})
+    """Everything but what may change."""
+    fields = one.model_dump(exclude={"consent", "basis", "golden"})
     if one.basis and other.basis:
         del fields["occurred_at"]  # rows without a time of their own take the basis's day, and a basis is renewed
-    fields["messages"] = one.messages[:-1] if one.golden or other.golden else one.messages
+    if one.golden or other.golden:
+        fields["messages"] = one.messages[:-1]
+        del fields["feedback"], fields["adapter_version"]  # they are about the answer that is not there any more
     return fields
 
 

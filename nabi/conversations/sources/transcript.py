@@ -86,7 +86,7 @@ class _Utterance:
 def rows_of(meeting: Meeting, delivery: Delivery) -> Iterator[Row]:
     """Each utterance, and each row that could not be read, accepted or refused, in the order of the speech."""
     earlier: list[_Utterance] = []
-    for part in _utterances(meeting):
+    for part in _utterances(meeting, delivery):
         if isinstance(part, Refused):
             earlier.clear()
             yield part
@@ -95,11 +95,11 @@ def rows_of(meeting: Meeting, delivery: Delivery) -> Iterator[Row]:
         earlier.append(part)
 
 
-def _utterances(meeting: Meeting) -> Iterator[_Utterance | Refused]:
+def _utterances(meeting: Meeting, delivery: Delivery) -> Iterator[_Utterance | Refused]:
     number = 0
     current: _Utterance | None = None
     for part in _in_order(meeting.parts):
-        who = _participant(part.speaker, meeting.participants) if isinstance(part, Segment) else None
+        who = _participant(part.speaker, meeting, delivery) if isinstance(part, Segment) else None
         if current is not None and who != current.who:
             yield current
             current = None
@@ -125,14 +125,17 @@ def _in_order(parts: Iterable[Segment | Refused]) -> list[Segment | Refused]:
     return [listed[place] for place in sorted(range(len(listed)), key=keys.__getitem__)]
 
 
-def _participant(speaker: str, participants: Sequence[Participant]) -> Participant:
-    """The participant a segment names, by id before name; somebody unlisted is called by what the segment says."""
-    for who in participants:
+def _participant(speaker: str, meeting: Meeting, delivery: Delivery) -> Participant:
+    """The participant a segment names, by id before name. Who is not listed is known by what the segment says."""
+    for who in meeting.participants:
         if who.speaker_id == speaker:
             return who
-    named = [who for who in participants if who.name is not None and same_name(who.name, speaker)]
+    named = [who for who in meeting.participants if who.name is not None and same_name(who.name, speaker)]
+    if len(named) == 1:
+        return named[0]
     # Of two people with one name nobody can tell whose words these are: neither is taken.
-    return named[0] if len(named) == 1 else Participant(name=speaker)
+    is_id = not named and any(p.speaker and p.speaker.id == speaker for p in delivery.personas.values())
+    return Participant(speaker_id=speaker) if is_id else Participant(name=speaker)
 
 
 def _row(utterance: _Utterance, earlier: Sequence[_Utterance], meeting: Meeting, delivery: Delivery) -> Row:

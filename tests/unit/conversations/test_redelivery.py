@@ -46,6 +46,7 @@ def store(database: Database) -> ConversationStore:
         (said(), said("봄노트를 추천합니다."), "other"),
         (said(), said("봄노트를 추천합니다.", consent=Consent()), "other"),
         (said(), said("봄노트를 추천합니다.", golden=True), "golden"),
+        (said(feedback=-1, adapter_version="s--v1"), said("봄노트를 추천합니다.", golden=True), "golden"),
         (said("봄노트를 추천합니다.", golden=True), said(), "none"),
         (said("봄노트.", golden=True), said("봄노트를 추천합니다.", golden=True), "golden"),
         (said(), said("봄노트를 추천합니다.", golden=True, kind="other"), "other"),
