@@ -6,31 +6,28 @@ Conversations stream through in blocks, and nothing but fingerprints and counts 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from nabi.conversations.records import Conversation
-from nabi.curation import completeness, consent, ownership
 from nabi.curation.completeness import check_completeness
 from nabi.curation.consent import check_consent
 from nabi.curation.contamination import contamination_filter
 from nabi.curation.injection import check_injection
-from nabi.curation.memory import NOTHING_RELEASED, Memory, Released
+from nabi.curation.memory import Memory
 from nabi.curation.own_answers import own_answer_filter
 from nabi.curation.ownership import ownership_filter
 from nabi.curation.privacy import Mask, masker_for
 from nabi.curation.quality import quality_filter
+from nabi.curation.released import NOTHING_RELEASED, Released, is_overruled
 from nabi.curation.safety import safety_filter
 from nabi.curation.style_model import StyleModel
 from nabi.curation.texts import Texts
 from nabi.curation.verdict import BlockFilter, Filter, Refused
 from nabi.curation.words import forbidden_words_filter
 from nabi.personas.model import Persona
-
-FINAL = frozenset({ownership.REASON, consent.REASON, completeness.REASON})
-"""Reasons that no release overrules: who may not be learned from, and what cannot be learned."""
 
 BLOCK = 4_096
 """Conversations that are looked at together: what is planted is sought among so many new ones at a time."""
@@ -109,9 +106,7 @@ def curate(
     return _gather(curate_stream(conversations, persona, memory, released, style))
 
 
-def recheck(
-    conversations: Iterable[Conversation], persona: Persona, released: Released = NOTHING_RELEASED
-) -> Curated:
+def recheck(conversations: Iterable[Conversation], persona: Persona, released: Released = NOTHING_RELEASED) -> Curated:
     """Looks again at what was learned before: each conversation by itself, its consent above all.
 
     What others said since then does not put it in doubt: what was learned once stays, or the dataset would flicker.
@@ -143,15 +138,14 @@ def _judge_block(
     readable = list(block)
     verdicts: dict[int, Refused] = {}
     for row, conversation in enumerate(block):
-        reasons = released.get(conversation.conversation_id, frozenset())
-        readable[row], refused = _judge_alone(conversation, chain, reasons)
+        readable[row], refused = _judge_alone(conversation, chain, released)
         if refused is not None:
             verdicts[row] = refused
     rows = [row for row in range(len(block)) if row not in verdicts]
     texts = Texts.of([readable[row] for row in rows])
     for judge in chain.reading_blocks:
         for place, refused in judge(texts).items():
-            if not _is_overruled(refused, readable[rows[place]], released):
+            if not is_overruled(refused, readable[rows[place]], released):
                 verdicts.setdefault(rows[place], refused)
     if memory is not None:
         rows = [row for row in rows if row not in verdicts]
@@ -162,26 +156,20 @@ def _judge_block(
         yield Refusal(conversation, refused.reason, refused.detail) if refused else readable[row]
 
 
-def _judge_alone(
-    conversation: Conversation, chain: Chain, overruled: Collection[str]
-) -> tuple[Conversation, Refused | None]:
+def _judge_alone(conversation: Conversation, chain: Chain, released: Released) -> tuple[Conversation, Refused | None]:
     """What one conversation by itself tells: masked, and its first refusal that nobody overruled."""
     for judge in chain.before_reading:
         verdict = judge(conversation)
-        if isinstance(verdict, Refused) and (verdict.reason in FINAL or verdict.reason not in overruled):
+        if isinstance(verdict, Refused) and not is_overruled(verdict, conversation, released):
             return conversation, verdict
     masked, doubt = chain.mask(conversation)
-    if doubt is not None and doubt.reason not in overruled:
+    if doubt is not None and not is_overruled(doubt, conversation, released):
         return masked, doubt
     for judge in chain.reading:
         verdict = judge(masked)
-        if isinstance(verdict, Refused) and verdict.reason not in overruled:
+        if isinstance(verdict, Refused) and not is_overruled(verdict, conversation, released):
             return masked, verdict
     return masked, None
-
-
-def _is_overruled(refused: Refused, conversation: Conversation, released: Released) -> bool:
-    return refused.reason in released.get(conversation.conversation_id, ())
 
 
 def _gather(outcomes: Iterable[Conversation | Refusal]) -> Curated:

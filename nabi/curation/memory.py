@@ -6,20 +6,15 @@ whom the store forgets, and the same store gives the same verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from nabi.conversations.records import Conversation
 from nabi.curation.duplicates import SeenTexts
 from nabi.curation.poison import History
+from nabi.curation.released import Released, is_overruled
 from nabi.curation.shares import Shares
 from nabi.curation.verdict import Refused
 from nabi.personas.model import Persona
-
-Released = Mapping[str, Collection[str]]
-"""Conversation id → reasons for setting it apart that a person overruled."""
-
-NOTHING_RELEASED: Released = MappingProxyType({})
 
 
 class Memory:
@@ -44,7 +39,7 @@ class Memory:
         for part in self._parts:
             verdicts = part.judge([conversations[row] for row in rows])
             for place, verdict in verdicts.items():
-                if verdict.reason not in released.get(conversations[rows[place]].conversation_id, ()):
+                if not is_overruled(verdict, conversations[rows[place]], released):
                     refused[rows[place]] = verdict
             rows = [row for row in rows if row not in refused]
         return refused
