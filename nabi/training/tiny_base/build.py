@@ -186,6 +186,7 @@ def build_base(
 def _move(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(folder.iterdir()):
+        file.chmod(0o644)  # safetensors writes for the owner alone; the folder is there to be read
         shutil.move(str(file), out / file.name)
 
 
