@@ -28,10 +28,6 @@ class TokenisedSample:
     input_ids: list[int]
     labels: list[int]
 
-    @property
-    def num_learned(self) -> int:
-        return sum(label != IGNORED for label in self.labels)
-
 
 @dataclass(frozen=True, slots=True)
 class Tokenised:
@@ -39,10 +35,6 @@ class Tokenised:
 
     samples: tuple[TokenisedSample, ...]
     too_long: tuple[str, ...]
-
-    @property
-    def num_learned(self) -> int:
-        return sum(sample.num_learned for sample in self.samples)
 
 
 def tokenise_samples(

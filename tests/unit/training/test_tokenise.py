@@ -91,8 +91,3 @@ def test_a_sample_longer_than_the_context_is_left_out_whole(tokenizer: Any) -> N
 def test_when_nothing_fits_the_error_counts_it(tokenizer: Any) -> None:
     with pytest.raises(DataError, match="1 given, 1 longer than 8 tokens"):
         _tokenise(tokenizer, _sample(*TWO_TURNS), uses_facts=True, max_length=8)
-
-
-def test_the_number_of_learned_tokens_is_counted(tokenizer: Any) -> None:
-    tokenised = _tokenise(tokenizer, _sample(*TWO_TURNS), uses_facts=True)
-    assert tokenised.num_learned == sum(label != IGNORED for label in tokenised.samples[0].labels) > 1
