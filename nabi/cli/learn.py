@@ -216,6 +216,7 @@ def orchestrated(settings: Settings) -> Iterator[None]:
         serving,
     )
 
+    _finish_deletions()
     running = running_servers(settings).get("prefect")
     if running:
         os.environ.update(prefect_environment(settings, int(running.rsplit(":", 1)[1])))
@@ -227,6 +228,17 @@ def orchestrated(settings: Settings) -> Iterator[None]:
     console.print("starting the Prefect server …")
     with serving(server, settings.state / "logs"), progress_lines():
         yield
+        from flows.reporting import send_remaining_logs
+
+        send_remaining_logs()
+
+
+def _finish_deletions() -> None:
+    """Nothing new begins before what people asked to be forgotten is gone."""
+    from nabi.steps.forget import finish_before_run
+    from nabi.wiring import get_platform
+
+    finish_before_run(get_platform())
 
 
 def windows_table(persona_ids: Sequence[str], ends: Sequence[datetime]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ _MIN_NGRAMS = 8
 """Below it (11 characters) a share says nothing: "네네네네네" is a word, not a loop."""
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
+_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ\u1100-\u11ff]")
 _LATIN = re.compile(r"[A-Za-z]")
 _SENTENCE_END = re.compile(r"(?<=[.!?~…。])(?!\d)\s*|\n+")
 _WORD_CHARACTER = re.compile(r"\w")

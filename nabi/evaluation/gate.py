@@ -148,7 +148,7 @@ def _gains(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, floa
 
 def _newly_broken(champion: Sequence[PromptScore], candidate: Sequence[PromptScore]) -> dict[str, tuple[str, ...]]:
     """Sample ids by hard gate, gates in their usual order and unknown ones after them."""
-    found: dict[str, list[str]] = Field(default_factory=dict)
+    found: dict[str, list[str]] = {}
     for before, after in zip(champion, candidate, strict=True):
         for gate in set(after.broken) - set(before.broken):
             found.setdefault(gate, []).append(after.sample_id)

@@ -6,7 +6,8 @@ from nabi.conversations.records import Frozen
 from nabi.evaluation.gate import Verdict, decide
 from nabi.evaluation.report import gate_report
 from nabi.registry.journal import Ended
-from nabi.steps.evaluate import load_scores
+from nabi.steps.evaluate import evaluation_prompts, load_scores
+from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Ending, Filled, Scored, Window
 from nabi.wiring import Platform
 
@@ -24,6 +25,7 @@ class Judged(Frozen):
     candidate_quality: float | None
 
 
+@uses_words
 def judge(platform: Platform, scored: Scored) -> Judged:
     """Asks the gate, and leaves its report where people look."""
     candidate = scored.candidate
@@ -107,5 +109,6 @@ def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict) -> None:
     figures = {"gate/gain": verdict.gain, "gate/champion_quality": verdict.champion_quality}
     tracker.log_metrics(run_id, {k: v for k, v in figures.items() if v is not None})
     tracker.log_tags(run_id, {"decision": "deploy" if verdict.deploy else "keep", "sentence": verdict.sentence})
-    report = gate_report(verdict, load_scores(scored.scores), scored.opponent, scored.candidate.adapter)
+    questions = {p.sample.sample_id: p.sample.question for p in evaluation_prompts(platform, scored.candidate)}
+    report = gate_report(verdict, load_scores(scored.scores), scored.opponent, scored.candidate.adapter, questions)
     tracker.log_text(run_id, report, "evaluation/gate.md")

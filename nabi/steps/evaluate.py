@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nabi.datasets.files import read_samples
 from nabi.evaluation.plot import save_comparison_plot
-from nabi.evaluation.prompts import EvalPrompt
+from nabi.evaluation.prompts import EvalPrompt, collect_prompts
 from nabi.evaluation.score import PromptScore, breakdown, score_contender
 from nabi.personas.model import Persona
 from nabi.serving.engine import Engine
+from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Scored
 from nabi.training.base_model import load_base
 from nabi.wiring import Platform
@@ -19,6 +20,7 @@ from nabi.wiring import Platform
 BASE = "base"
 
 
+@uses_words
 def evaluate_candidate(platform: Platform, candidate: Candidate) -> Scored:
     """Scores base, champion and candidate anew; nothing is taken from an earlier evaluation."""
     persona = platform.persona(candidate.window.persona_id)
@@ -34,9 +36,8 @@ def evaluate_candidate(platform: Platform, candidate: Candidate) -> Scored:
 def evaluation_prompts(platform: Platform, candidate: Candidate) -> list[EvalPrompt]:
     """The persona's frozen anchors, and held-out samples of the conversations that the champion has not met."""
     data = platform.datasets.checkout(candidate.snapshot.version, candidate.window.persona_id)
-    anchors = [EvalPrompt(sample=s, group="anchor") for s in read_samples(data / "anchors.jsonl")]
-    fresh = [EvalPrompt(sample=s, group="holdout") for s in read_samples(data / "holdout.jsonl") if s.is_new]
-    return [*anchors, *fresh]
+    fresh = [sample for sample in read_samples(data / "holdout.jsonl") if sample.is_new]
+    return collect_prompts(read_samples(data / "anchors.jsonl"), fresh)
 
 
 def score_contenders(

@@ -1,0 +1,54 @@
+"""What people see of a gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nabi.evaluation.gate import decide
+from nabi.evaluation.plot import save_comparison_plot
+from nabi.evaluation.report import gate_report
+from nabi.evaluation.score import PromptScore
+from nabi.personas.model import Evaluation
+
+
+def make_scores(quality: float, *, answer: str) -> list[PromptScore]:
+    return [
+        PromptScore(
+            sample_id=f"s{i}",
+            group="anchor",
+            kind="menu" if i % 2 else "budget",
+            answer=f"{answer} {i}",
+            parts={"grounded": quality, "form": 1.0},
+            quality=min(1.0, quality + i / 1000),
+        )
+        for i in range(30)
+    ]
+
+
+@pytest.fixture
+def scores() -> dict[str, list[PromptScore]]:
+    candidate = make_scores(0.7, answer="new")
+    candidate[3] = candidate[3].model_copy(update={"quality": 0.1, "answer": "worse | than before"})
+    return {"base": make_scores(0.3, answer="base"), "bot--v1": make_scores(0.5, answer="old"), "bot--v2": candidate}
+
+
+def test_the_report_names_wins_losses_and_the_sentence(scores: dict[str, list[PromptScore]]) -> None:
+    verdict = decide(scores["bot--v1"], scores["bot--v2"], Evaluation(min_prompts=10), "bot--v1")
+    questions = {f"s{i}": f"question {i}" for i in range(30)}
+    report = gate_report(verdict, scores, "bot--v1", "bot--v2", questions)
+    assert verdict.sentence in report
+    wins, losses = report.split("## Where the candidate loses most")
+    assert wins.split("## Where the candidate wins most")[1].count("| question ") == 11  # the heading and ten prompts
+    assert "| question 3 | old 3 | worse \\| than before | -0.40 |" in losses
+
+
+def test_the_plot_is_a_picture_of_some_size(tmp_path: Path, scores: dict[str, list[PromptScore]]) -> None:
+    path = tmp_path / "plot.png"
+    save_comparison_plot(path, scores, "bot--v2")
+    header = path.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
+    assert width > 800
+    assert height > 400
