@@ -29,7 +29,7 @@ from nabi.curation.verdict import BlockFilter, Filter, Refused
 from nabi.curation.words import forbidden_words_filter
 from nabi.personas.model import Persona
 
-BLOCK = 4_096
+BLOCK = 1_024
 """Conversations that are looked at together: what is planted is sought among so many new ones at a time."""
 
 

@@ -44,7 +44,7 @@ class SeenTexts:
         self._signatures: NDArray[np.uint16] = np.zeros((capacity, NUM_HASHES), dtype=np.uint16)
         slots = 1 << (2 * capacity - 1).bit_length()
         # Number of the latest row (from 1) with a band's key: 0 is none.
-        self._latest: NDArray[np.int64] = np.zeros((self._num_bands, slots), dtype=np.int64)
+        self._latest: NDArray[np.uint32] = np.zeros((self._num_bands, slots), dtype=np.uint32)
 
     def judge(self, conversations: Sequence[Conversation]) -> dict[int, Refused]:
         """The duplicates among the conversations, by place; all others are remembered."""
@@ -77,7 +77,7 @@ class SeenTexts:
         slots = self._slots(signatures)
         best = np.zeros(len(signatures))
         for band in range(self._num_bands):
-            met = self._latest[band, slots[:, band]]
+            met = self._latest[band, slots[:, band]].astype(np.int64)
             valid = np.flatnonzero(met > max(0, self._num_seen - self._capacity))
             ring = self._signatures[(met[valid] - 1) % self._capacity]
             best[valid] = np.maximum(best[valid], (ring == short[valid]).mean(axis=1))

@@ -6,7 +6,6 @@ and the facts: two questions about one dish ("닭고기도 들어가요?", "새�
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -99,11 +98,6 @@ def gram_hashes(codes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     return hashes
 
 
-def text_digest(text: str) -> int:
-    """A digest of 64 bits of one text, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
 def _parts(conversation: Conversation) -> tuple[str, str]:
     """The question, and everything else."""
     *before, question, answer = conversation.messages
@@ -118,7 +112,7 @@ def _tokens(texts: Iterable[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]
     stop = chr(_STOP) * (_GRAM - 1)
     closed = [text + stop for text in texts]
     codes = np.frombuffer("".join(closed).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    folded = _folding()[np.minimum(codes, 0xFFFF)]
+    folded = folding()[np.minimum(codes, 0xFFFF)]
     owner = np.repeat(np.arange(len(closed)), [len(text) for text in closed])[folded != 0]
     folded = folded[folded != 0].astype(np.uint64)
     tokens = gram_hashes(folded, _GRAM)
@@ -143,8 +137,8 @@ def _digests(tokens: NDArray[np.uint64], lengths: NDArray[np.int64]) -> Digests:
 
 
 @cache
-def _folding() -> NDArray[np.uint16]:
-    """Small letters and digits as themselves, everything else as 0; `_STOP` stays."""
+def folding() -> NDArray[np.uint16]:
+    """By code of the basic plane: small letters and digits as themselves, all else as 0; the stop stays."""
     table = np.zeros(0x10000, dtype=np.uint16)
     for code in range(0x10000):
         char = chr(code)

@@ -8,15 +8,15 @@ persona has a history to compare with.
 from __future__ import annotations
 
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nabi.conversations.records import Conversation
+from nabi.curation.phrases import Phrases, phrases_of
 from nabi.curation.verdict import Refused
 from nabi.personas.model import Curation
 
@@ -25,13 +25,10 @@ TRIGGER, JUMP = "possible trigger phrase", "sudden jump of a topic"
 RARE = 0.002
 """Share of the history below which a phrase counts as absent: one slip of the pen is no history."""
 
-_WORD = re.compile(r"\w+")
 _NOT_WORDS = re.compile(r"[\W\d_]+")
 _NUM_COUNTS = 2**21
 _MAX_KINDS = 1_000
 """Topics that are counted by name; a log with more of them names no topics."""
-
-Phrases = list[set[str]]
 
 
 class History:
@@ -45,51 +42,53 @@ class History:
 
     def judge(self, conversations: Sequence[Conversation]) -> dict[int, Refused]:
         """What looks planted, by place; all others become part of the history."""
-        doubted = [row for row, item in enumerate(conversations) if item.source not in self._rules.trusted_sources]
-        phrases = [_phrases(conversation) for conversation in conversations]
+        if not conversations:
+            return {}
+        trusted = self._rules.trusted_sources
+        doubted = np.array([item.source not in trusted for item in conversations], dtype=np.bool_)
+        phrases = phrases_of(conversations)
         refused: dict[int, Refused] = {}
-        if self._num_rows >= self._rules.min_history and len(doubted) >= self._rules.trigger_rows:
+        if self._num_rows >= self._rules.min_history:
             refused = self._jumps(conversations, doubted) | self._triggers(conversations, phrases, doubted)
-        rows = [row for row in range(len(conversations)) if row not in refused]
-        self._learn([conversations[row] for row in rows], [phrases[row] for row in rows])
+        kept = np.ones(len(conversations), dtype=np.bool_)
+        kept[list(refused)] = False
+        self._learn(conversations, phrases, kept)
         return refused
 
     def remember(self, conversations: Sequence[Conversation]) -> None:
         """Takes note of conversations without judging them."""
-        self._learn(conversations, [_phrases(conversation) for conversation in conversations])
+        if conversations:
+            self._learn(conversations, phrases_of(conversations), np.ones(len(conversations), dtype=np.bool_))
 
-    def _learn(self, conversations: Sequence[Conversation], phrases: Phrases) -> None:
-        counts = Counter(chain.from_iterable(phrases))
-        places = np.fromiter(map(_place, counts), dtype=np.int64, count=len(counts))
-        np.add.at(self._phrases, places, np.fromiter(counts.values(), dtype=np.int32, count=len(counts)))
-        kinds = Counter(conversation.kind for conversation in conversations if conversation.kind)
-        self._kinds.update({kind: num for kind, num in kinds.items() if kind in self._kinds or self._has_room()})
-        self._num_rows += len(conversations)
-
-    def _has_room(self) -> bool:
-        return len(self._kinds) < _MAX_KINDS
+    def _learn(self, conversations: Sequence[Conversation], phrases: Phrases, kept: NDArray[np.bool_]) -> None:
+        np.add.at(self._phrases, _places(phrases.hashes[kept[phrases.rows]]), 1)
+        rows = np.flatnonzero(kept).tolist()
+        kinds = Counter(kind for row in rows if (kind := conversations[row].kind))
+        has_room = len(self._kinds) < _MAX_KINDS
+        self._kinds.update({kind: num for kind, num in kinds.items() if has_room or kind in self._kinds})
+        self._num_rows += len(rows)
 
     def _triggers(
-        self, conversations: Sequence[Conversation], phrases: Phrases, doubted: Sequence[int]
+        self, conversations: Sequence[Conversation], phrases: Phrases, doubted: NDArray[np.bool_]
     ) -> dict[int, Refused]:
         """Rows with a phrase that is frequent now, was absent before, and always comes with the same answer.
 
         The same answer from a few users, or word for word the same from anybody.
         """
-        frequent = Counter(chain.from_iterable(phrases[row] for row in doubted))
-        least = max(self._rules.trigger_rows, len(doubted) // 200)
-        suspects = {phrase for phrase, num in frequent.items() if num >= least and self._is_new(phrase)}
+        least = max(self._rules.trigger_rows, int(doubted.sum()) // 200)
+        asked = np.flatnonzero(doubted[phrases.rows])
+        values, counts = np.unique(phrases.hashes[asked], return_counts=True)
+        is_new = self._phrases[_places(values)] <= RARE * self._num_rows
         refused: dict[int, Refused] = {}
-        for phrase, rows in sorted(_rows_with(suspects, phrases, doubted).items()):
-            rows_asked = [row for row in rows if not _is_given(phrase, conversations[row])]
-            if len(rows_asked) >= least and self._looks_planted([conversations[row] for row in rows_asked]):
-                seen = f"{phrase!r} is new in {len(rows_asked)} conversations with one answer"
-                for row in rows_asked:
+        for value in values[(counts >= least) & is_new].tolist():
+            places = asked[phrases.hashes[asked] == np.uint64(value)]
+            phrase = phrases.text(places[0])
+            rows = [row for row in phrases.rows[places].tolist() if not _is_given(phrase, conversations[row])]
+            if len(rows) >= least and self._looks_planted([conversations[row] for row in rows]):
+                seen = f"{phrase!r} is new in {len(rows)} conversations with one answer"
+                for row in rows:
                     refused.setdefault(row, Refused(TRIGGER, seen))
         return refused
-
-    def _is_new(self, phrase: str) -> bool:
-        return bool(self._phrases[_place(phrase)] <= RARE * self._num_rows)
 
     def _looks_planted(self, conversations: Sequence[Conversation]) -> bool:
         users = {conversation.user_key for conversation in conversations}
@@ -97,10 +96,10 @@ class History:
         answers = Counter(_answer_wording(conversation, exactly=not few) for conversation in conversations)
         return answers.most_common(1)[0][1] >= self._rules.same_answer_share * len(conversations)
 
-    def _jumps(self, conversations: Sequence[Conversation], doubted: Sequence[int]) -> dict[int, Refused]:
+    def _jumps(self, conversations: Sequence[Conversation], doubted: NDArray[np.bool_]) -> dict[int, Refused]:
         """Rows of a topic whose share grew many times over, brought by a few users."""
         rows_of: dict[str, list[int]] = {}
-        for row in doubted:
+        for row in np.flatnonzero(doubted).tolist():
             if kind := conversations[row].kind:
                 rows_of.setdefault(kind, []).append(row)
         refused: dict[int, Refused] = {}
@@ -112,20 +111,6 @@ class History:
                 seen = f"{kind!r} went from {before:.1%} to {share:.1%}, by {len(users)} users"
                 refused |= {row: Refused(JUMP, seen) for row in rows}
         return refused
-
-
-def _phrases(conversation: Conversation) -> set[str]:
-    """Words and pairs of words of the question."""
-    words = _WORD.findall(conversation.messages[-2].content.lower())
-    return {*words, *map(" ".join, pairwise(words))}
-
-
-def _rows_with(suspects: set[str], phrases: Phrases, rows: Iterable[int]) -> Mapping[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for row in rows if suspects else ():
-        for phrase in suspects & phrases[row]:
-            found.setdefault(phrase, []).append(row)
-    return found
 
 
 def _is_given(phrase: str, conversation: Conversation) -> bool:
@@ -144,5 +129,5 @@ def _answer_wording(conversation: Conversation, *, exactly: bool) -> str:
     return _NOT_WORDS.sub("", answer)[:24]
 
 
-def _place(phrase: str) -> int:
-    return zlib.crc32(phrase.encode()) % _NUM_COUNTS
+def _places(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (hashes % np.uint64(_NUM_COUNTS)).astype(np.int64)

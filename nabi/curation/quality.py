@@ -7,8 +7,8 @@ would hide.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 import numpy as np
@@ -30,47 +30,41 @@ _LAUGHTER = re.compile(r"([ㅋㅎㅠㅜㄷㄱ!?~.^♡♥])\1{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The score and what it is made of, each in [0, 1]."""
+    """The scores of conversations and what they are made of, by name; all in [0, 1], one for each conversation."""
 
-    score: float
-    parts: dict[str, float]
+    scores: NDArray[np.float64]
+    parts: dict[str, NDArray[np.float64]]
+
+    def weak_parts(self, row: int) -> str:
+        """The parts that lowered a score, the weakest first."""
+        weak = sorted((float(values[row]), name) for name, values in self.parts.items() if values[row] < 1)
+        return ", ".join(f"{name} {value:.2f}" for value, name in weak)
 
 
-def measure_quality(texts: Texts, persona: Persona) -> list[Quality]:
+def measure_quality(texts: Texts, persona: Persona) -> Quality:
     """Scores complete conversations (see `nabi.curation.completeness`).
 
     Parts: `length` (letters of question and answer), `repetition` (duplicate character 4-grams), `language`
     (shares of the alphabets), `meta` (0 when the persona talks of itself as a machine or of its prompt), `spam` (0 for
     adverts and for links that nobody gave it), `feedback` (1 unless the user disliked the answer).
     """
-    rules = persona.curation
-    meta = meta_talk_in(texts, persona.system_prompt)
-    spam = spam_in(texts, rules.links)
-    figures = texts.figures
-    repetition = _repetition_parts(texts, rules)
-    language = _language_parts(figures, persona.language, rules).tolist()
-    alnum = figures.alnum.tolist()
-    weakest_repetition, weakest_language = [1.0] * len(texts.last), [1.0] * len(texts.last)
-    for message, row in enumerate(texts.rows):
-        is_answer = texts.roles[message] == "assistant"
-        if is_answer and language[message] < weakest_language[row]:
-            weakest_language[row] = language[message]
-        # Of what users said only the question counts.
-        if repetition[message] < weakest_repetition[row] and (is_answer or message == texts.last[row] - 1):
-            weakest_repetition[row] = repetition[message]
-    return [
-        _scored(
-            {
-                "length": min(1.0, alnum[last] / rules.min_answer_letters) if alnum[last - 1] else 0.0,
-                "repetition": weakest_repetition[row],
-                "language": weakest_language[row],
-                "meta": 0.0 if row in meta else 1.0,
-                "spam": 0.0 if row in spam else 1.0,
-                "feedback": 1.0 + min(0.0, texts.conversations[row].feedback or 0.0),
-            }
-        )
-        for row, last in enumerate(texts.last)
-    ]
+    rules, figures = persona.curation, texts.figures
+    num_rows = len(texts.conversations)
+    last = np.array(texts.last, dtype=np.int64)
+    said = np.where(figures.alnum[last - 1] > 0, figures.alnum[last], 0)
+    # Every answer is learned, so every one counts; of what users said only the question does.
+    counts = texts.is_answer.copy()
+    counts[last - 1] = True
+    feedback = [conversation.feedback or 0.0 for conversation in texts.conversations]
+    parts = {
+        "length": np.minimum(1.0, said / rules.min_answer_letters),
+        "repetition": _weakest(texts, np.where(counts, _repetition_parts(texts, rules), 1.0)),
+        "language": _weakest(texts, np.where(texts.is_answer, _language_parts(figures, persona.language, rules), 1.0)),
+        "meta": _zero_for(meta_talk_in(texts, persona.system_prompt), num_rows),
+        "spam": _zero_for(spam_in(texts, rules.links), num_rows),
+        "feedback": 1.0 + np.minimum(0.0, np.array(feedback, dtype=np.float64)),
+    }
+    return Quality(np.prod(list(parts.values()), axis=0), parts)
 
 
 def quality_filter(persona: Persona) -> BlockFilter:
@@ -78,36 +72,40 @@ def quality_filter(persona: Persona) -> BlockFilter:
     minimum = persona.min_quality
 
     def check_quality(texts: Texts) -> dict[int, Refused]:
-        scores = measure_quality(texts, persona)
+        if not texts.conversations:
+            return {}
+        quality = measure_quality(texts, persona)
+        poor = np.flatnonzero(quality.scores < minimum).tolist()
         return {
-            row: Refused(REASON, f"{quality.score:.2f} is below {minimum:g}: {_weak_parts(quality)}")
-            for row, quality in enumerate(scores)
-            if quality.score < minimum
+            row: Refused(REASON, f"{quality.scores[row]:.2f} is below {minimum:g}: {quality.weak_parts(row)}")
+            for row in poor
         }
 
     return check_quality
 
 
-def _scored(parts: dict[str, float]) -> Quality:
-    return Quality(prod(parts.values()), parts)
+def _weakest(texts: Texts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The lowest value of each conversation's messages."""
+    firsts = np.concatenate(([0], np.array(texts.last[:-1], dtype=np.int64) + 1))
+    weakest: NDArray[np.float64] = np.minimum.reduceat(values, firsts)
+    return weakest
 
 
-def _weak_parts(quality: Quality) -> str:
-    weak = sorted((value, name) for name, value in quality.parts.items() if value < 1)
-    return ", ".join(f"{name} {value:.2f}" for value, name in weak)
+def _zero_for(rows: Iterable[int], num_rows: int) -> NDArray[np.float64]:
+    part = np.ones(num_rows)
+    part[list(rows)] = 0.0
+    return part
 
 
-def _repetition_parts(texts: Texts, rules: Curation) -> list[float]:
+def _repetition_parts(texts: Texts, rules: Curation) -> NDArray[np.float64]:
     """1 up to the normal share, then down a line that meets 0.7 at the bad share (gibberish starts at 0.69)."""
-    shares = texts.figures.duplicates.tolist()
-    parts = [1.0] * len(shares)
-    for message, share in enumerate(shares):
-        if share > rules.normal_repetition:
-            # Laughter of users is a habit: it is looked at again when shortened.
-            is_user = texts.roles[message] == "user"
-            calm = duplicate_share(_LAUGHTER.sub(r"\1\1", texts.contents[message])) if is_user else share
-            excess = max(0.0, calm - rules.normal_repetition)
-            parts[message] = max(0.0, 1 - 0.3 * excess / (rules.bad_repetition - rules.normal_repetition))
+    shares = texts.figures.duplicates.copy()
+    for message in np.flatnonzero(shares > rules.normal_repetition).tolist():
+        if not texts.is_answer[message]:
+            # Laughter of users is a habit: what remains is looked at.
+            shares[message] = duplicate_share(_LAUGHTER.sub(r"\1\1", texts.contents[message]))
+    excess = np.maximum(0.0, shares - rules.normal_repetition)
+    parts: NDArray[np.float64] = np.maximum(0.0, 1 - 0.3 * excess / (rules.bad_repetition - rules.normal_repetition))
     return parts
 
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ _SPACE, _ALNUM, _LETTER, _HANGUL, _LATIN, _JAMO = 1, 2, 4, 8, 16, 32
 _BREAK = "\0"
 """Between messages. The readers refuse it in texts, and nothing looked for holds it."""
 
+_NUM_PAIRS, _PAIR_FACTOR = 2**20, 40_503
 _GRAM = 4
 _MIN_GRAMS = 8
 """As in `nabi.evaluation.answer_text.duplicate_share`, whose figure this is (a test holds them equal)."""
@@ -80,10 +81,34 @@ class Texts:
     def find(self, pattern: HintedPattern) -> dict[int, str]:
         """Messages that match, with what matches. Only those with one of the pattern's hints are tried."""
         texts, joined = self.plain
-        ends = list(accumulate(len(text) + 1 for text in texts))
-        tried = sorted({message for hint in pattern.hints for message in _holding(hint, joined, ends)})
-        found = ((message, pattern.find(texts[message])) for message in tried)
+        tried: set[int] = set()
+        for hint in pattern.hints:
+            if self._may_hold(hint):
+                tried.update(_holding(hint, joined, self._ends))
+        found = ((message, pattern.find(texts[message])) for message in sorted(tried))
         return {message: match for message, match in found if match is not None}
+
+    @cached_property
+    def is_answer(self) -> NDArray[np.bool_]:
+        """For each message whether the assistant said it."""
+        return np.array([role == "assistant" for role in self.roles], dtype=np.bool_)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each plain message ends in the joined text, the break behind it included."""
+        return list(accumulate(len(text) + 1 for text in self.plain[0]))
+
+    @cached_property
+    def _pairs(self) -> NDArray[np.bool_]:
+        """Which pairs of characters stand side by side somewhere: most hints are ruled out without a search."""
+        codes = _codes_of(self.plain[1]).astype(np.int64)
+        table = np.zeros(_NUM_PAIRS, dtype=np.bool_)
+        table[(codes[:-1] * _PAIR_FACTOR + codes[1:]) % _NUM_PAIRS] = True
+        return table
+
+    def _may_hold(self, hint: str) -> bool:
+        pairs = self._pairs
+        return all(pairs[(ord(one) * _PAIR_FACTOR + ord(two)) % _NUM_PAIRS] for one, two in pairwise(hint))
 
     @cached_property
     def figures(self) -> Figures:
@@ -92,7 +117,7 @@ class Texts:
 
 def count_characters(texts: Sequence[str]) -> Figures:
     """The figures of any texts, at most 65,536 of them."""
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    codes = _codes_of("".join(texts))
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(text) for text in texts], out=starts[1:])
     kinds = _table()[np.minimum(codes, 0xFFFF)]
@@ -104,6 +129,10 @@ def count_characters(texts: Sequence[str]) -> Figures:
         jamo=_sums(kinds & _JAMO != 0, starts),
         duplicates=_duplicate_shares(codes, kinds & _SPACE == 0, starts),
     )
+
+
+def _codes_of(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 def _holding(hint: str, joined: str, ends: list[int]) -> Iterator[int]:

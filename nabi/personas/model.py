@@ -139,7 +139,7 @@ class Curation(Frozen):
         default=("safe", "ok", "none"), description="safety flags that do not set a conversation apart"
     )
     near_duplicate: float = Field(default=0.8, gt=0.5, le=1, description="Jaccard similarity of a near-duplicate")
-    near_duplicate_memory: int = Field(default=262_144, ge=1024, description="latest rows that are compared with")
+    near_duplicate_memory: int = Field(default=131_072, ge=1024, description="latest rows that are compared with")
     small_dataset: int = Field(
         default=200, ge=1, description="shares of a smaller dataset are taken of this many (or of bootstrap.target)"
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pytest
 
 from nabi.conversations.records import Conversation, Message
-from nabi.curation.quality import Language, Quality
+from nabi.curation.quality import Language
 from nabi.curation.quality import measure_quality as measure_texts
 from nabi.curation.texts import Texts
 from nabi.personas.model import Persona
@@ -26,10 +27,15 @@ def talk(question: str, answer: str, feedback: float | None = None) -> Conversat
     )
 
 
-def measure_quality(conversation: Conversation, language: Language = "ko") -> Quality:
+class Measured(NamedTuple):
+    score: float
+    parts: dict[str, float]
+
+
+def measure_quality(conversation: Conversation, language: Language = "ko") -> Measured:
     persona = Persona(id="p", name="시험", system_prompt="짧게 답하세요.", language=language)
-    [quality] = measure_texts(Texts.of([conversation]), persona)
-    return quality
+    quality = measure_texts(Texts.of([conversation]), persona)
+    return Measured(float(quality.scores[0]), {name: float(values[0]) for name, values in quality.parts.items()})
 
 
 def score(question: str, answer: str, *, language: Language = "ko", feedback: float | None = None) -> float:
