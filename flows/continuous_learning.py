@@ -15,6 +15,7 @@ from tasks.collect import collect, open_windows
 from tasks.deploy import deploy, each_fails_alone, keep, skip
 from tasks.evaluate import evaluate_candidate
 from tasks.filter import keep_usable
+from tasks.forget import finish_deletions_first
 from tasks.gate import judge
 from tasks.sense import sense
 from tasks.snapshot import take_snapshot
@@ -34,6 +35,7 @@ def continuous_learning(
     """
     endings: list[Ending] = []
     due: list[Snapshot] = []
+    finish_deletions_first()
     sense()
     for window in open_windows(persona_ids, as_of):
         with each_fails_alone(window, endings):

@@ -1,4 +1,4 @@
-"""An empty database of nabi's own, on SQLite and, where one is offered, on PostgreSQL."""
+"""Empty stores: a database of nabi's own, on SQLite and, where one is offered, on PostgreSQL; and one of MLflow's."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def database(database_url: str) -> Iterator[Database]:
     opened = open_database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in it: making them takes seconds, copying a file does not."""
+    from nabi.integrations.mlflow_tracking import Tracker
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracker(f"sqlite:///{path}", path.parent / "mlruns").versions("nobody")
+    return path

@@ -33,6 +33,7 @@ def list_adapters(persona: Annotated[str, typer.Argument(help="persona id")], as
                 "dataset": version.dataset_version[:12],
                 **{name.split("/")[-1]: figures.get(name) for name in _FIGURES},
                 "why": version.tags.get("why", ""),
+                "retire": version.retire,
             }
         )
     show(

@@ -8,7 +8,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from nabi.cli import adapters, base, catalogue, chat, datasets, learn, look, personas, tour, up
+from nabi.cli import (
+    adapters,
+    base,
+    catalogue,
+    chat,
+    datasets,
+    forget,
+    learn,
+    lineage,
+    look,
+    personas,
+    review,
+    tour,
+    up,
+)
 from nabi.errors import NabiError
 
 
@@ -41,8 +55,11 @@ app.command("status")(look.status)
 app.command("doctor")(look.doctor)
 app.command("up")(up.up)
 app.command("rollback")(adapters.rollback)
+app.command("forget")(forget.forget)
+app.command("lineage")(lineage.lineage)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(base.app, name="base")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(personas.app, name="personas")
+app.add_typer(review.app, name="review")

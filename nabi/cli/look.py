@@ -40,10 +40,12 @@ def status(as_json: AsJson = False) -> None:
         live = platform.ledger.live(persona.id)
         newest = platform.journal.latest(persona.id, num=1)
         waiting = len(platform.store.unlearned(persona.id, now))
+        tainted = {retired.adapter_version for retired in platform.lineage.retirements(persona.id)}
         rows.append(
             {
                 "persona": persona.id,
                 "adapter": live.champion if live else "base",
+                "retire": "learned from deleted words: train anew" if live and live.champion in tainted else None,
                 "previous": live.previous if live else None,
                 "new": f"{waiting} of {persona.limits.min_new_samples}",
                 "window": newest[0].as_of if newest else None,

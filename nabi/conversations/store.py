@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, Text, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -31,6 +31,8 @@ UNSTORABLE = "text that no database can hold"
 
 REPLACED_LABEL = "replaced by a golden answer"
 """Reason under which the answer that a golden one replaced is kept apart."""
+
+Decision = Literal["released", "dropped"]
 
 _REFUSALS = frozenset({OTHER_CONTENT, UNSTORABLE, *REASONS.values()})
 
@@ -288,13 +290,79 @@ class ConversationStore:
     def _insert_set_apart(self, session: Session, items: Iterable[SetApart]) -> int:
         return insert_new(session, SetApartRow, (_set_apart_values(item, self._clock()) for item in items))
 
-    def list_set_apart(self, persona_id: str | None = None, *, num: int | None = None) -> list[SetApart]:
+    def list_set_apart(
+        self,
+        persona_id: str | None = None,
+        *,
+        num: int | None = None,
+        reason: str | None = None,
+        only_undecided: bool = False,
+    ) -> list[SetApart]:
         """What was set apart, newest first; of every persona (and of none) when `persona_id` is None."""
         chosen = select(SetApartRow).order_by(SetApartRow.id.desc()).limit(num)
         if persona_id is not None:
             chosen = chosen.where(SetApartRow.persona_id == persona_id)
+        if reason is not None:
+            chosen = chosen.where(SetApartRow.reason == reason)
+        if only_undecided:
+            chosen = chosen.where(SetApartRow.decision.is_(None))
         with self._database.read() as session:
             return [_set_apart(row) for row in session.scalars(chosen)]
+
+    def set_apart_of(self, conversation_id: str) -> list[SetApart]:
+        """Under which reasons a conversation was set apart, oldest first."""
+        chosen = select(SetApartRow).where(SetApartRow.conversation_id == conversation_id).order_by(SetApartRow.id)
+        with self._database.read() as session:
+            return [_set_apart(row) for row in session.scalars(chosen)]
+
+    def get_set_apart(self, number: int) -> SetApart | None:
+        """One of them by its id."""
+        with self._database.read() as session:
+            row = session.get(SetApartRow, number)
+            return _set_apart(row) if row else None
+
+    def release(self, numbers: Iterable[int], *, who: str) -> None:
+        """Records that a person overruled the reasons under which these were set apart."""
+        with self._database.write() as session:
+            for number in numbers:
+                self._decide(session, number, "released", who)
+
+    def drop(self, numbers: Iterable[int], *, who: str) -> list[str]:
+        """Takes the words out of what was set apart, and asks for the deletion of conversations behind it.
+
+        Returns:
+            The conversations that `nabi.steps.forget.finish_pending` now has to delete.
+        """
+        with self._database.write(lock="conversations") as session:
+            rows = [self._decide(session, number, "dropped", who) for number in numbers]
+            # With a row that came to nothing, the id may be another person's conversation: its raw text says so.
+            named = [row.conversation_id for row in rows if row is not None and row.raw is None and row.conversation_id]
+            for row in filter(None, rows):
+                row.raw, row.detail = None, ""
+            session.flush()
+            asked = self.erasures.name_in(session, named, "drop", who=who)
+            return named if asked is not None else []
+
+    def _decide(self, session: Session, number: int, decision: Decision, who: str) -> SetApartRow | None:
+        """The row that was now decided; None when it is dropped already, which is for good."""
+        row = session.get_one(SetApartRow, number)
+        if row.decision == "dropped":
+            return None
+        row.decision, row.decided_by, row.decided_at = decision, who, self._clock()
+        return row
+
+    def released(self, persona_id: str) -> dict[str, frozenset[str]]:
+        """Conversation id → the reasons for setting it apart that a person overruled."""
+        chosen = select(SetApartRow.conversation_id, SetApartRow.reason).where(
+            SetApartRow.persona_id == persona_id,
+            SetApartRow.decision == "released",
+            SetApartRow.conversation_id.is_not(None),
+        )
+        reasons: dict[str, set[str]] = {}
+        with self._database.read() as session:
+            for row in session.execute(chosen):
+                reasons.setdefault(row.conversation_id, set()).add(row.reason)
+        return {conversation_id: frozenset(named) for conversation_id, named in reasons.items()}
 
     def counts(self, persona_id: str, as_of: datetime | None = None) -> Counts:
         """How many there are, of all times or before `as_of` (things set apart are counted of all times)."""

@@ -9,24 +9,29 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from nabi.errors import ModelError, TransientError
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 DIGEST_TAG = "nabi.digest"
 PASS_TAG = "nabi.pass"
+SUCCESSOR_TAG = "dataset_successor"
+RETIRE_TAG = "retire"
 # What MLflow answers when its database or server is busy or away.
 _WORTH_ANOTHER_TRY = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
+_TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".yaml", ".yml"})
 _MAX_METRICS_A_BATCH = 1000  # MLflow refuses a larger log_batch
 
 
@@ -122,8 +127,17 @@ class Tracker:
             for start in range(0, len(entities), _MAX_METRICS_A_BATCH):
                 self._client.log_batch(run_id, metrics=entities[start : start + _MAX_METRICS_A_BATCH])
 
-    def log_dataset(self, run_id: str, *, name: str, version: str, digest: str, profile: Mapping[str, Any]) -> None:
-        """Names the exact DVC version that the run learned from."""
+    def log_dataset(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        version: str,
+        digest: str,
+        profile: Mapping[str, Any],
+        context: str = "training",
+    ) -> None:
+        """Names the exact DVC version that the run learned from, or (context `successor`) what took its place."""
         dataset = Dataset(
             name=name,
             digest=version,
@@ -131,7 +145,7 @@ class Tracker:
             source=json.dumps({"dvc_md5": version, "path": f"datasets/{name}"}),
             profile=json.dumps(profile),
         )
-        tags = [InputTag("mlflow.data.context", "training"), InputTag("dvc.md5", version), InputTag("sha256", digest)]
+        tags = [InputTag("mlflow.data.context", context), InputTag("dvc.md5", version), InputTag("sha256", digest)]
         with _plain_errors("logging a dataset"):
             self._client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=tags)])
 
@@ -152,6 +166,77 @@ class Tracker:
     def run_metrics(self, run_id: str) -> dict[str, float]:
         with _plain_errors("reading a run"):
             return dict(self._client.get_run(run_id).data.metrics)
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        with _plain_errors("reading a run"):
+            return dict(self._client.get_run(run_id).data.tags)
+
+    # Deletion
+
+    def runs_of(self, persona_id: str) -> list[str]:
+        """Every run of a persona, those included that somebody deleted in the UI: their artifacts still lie there."""
+        with _plain_errors("listing runs"):
+            experiment = self._client.get_experiment_by_name(persona_id)
+            if experiment is None:
+                return []
+            runs: list[str] = []
+            token = None
+            while True:
+                page = self._client.search_runs(
+                    [experiment.experiment_id], run_view_type=ViewType.ALL, page_token=token, max_results=1000
+                )
+                runs += [str(run.info.run_id) for run in page]
+                token = page.token
+                if not token:
+                    return runs
+
+    def rewrite_artifacts(self, run_id: str, rewrite: Callable[[str, bytes], bytes | None], scratch: Path) -> list[str]:
+        """Lets `rewrite` change a run's text artifacts; the paths of those that it changed.
+
+        Args:
+            rewrite: gets path and content, gives the content as it should be, None to remove the artifact.
+            scratch: an existing folder of ours for the passing copy. Never the system's: a kill would leave it there.
+        """
+        with _plain_errors("rewriting artifacts"):
+            store = get_artifact_repository(
+                self._client.get_run(run_id).info.artifact_uri, tracking_uri=self._client.tracking_uri
+            )
+            if isinstance(store, LocalArtifactRepository):
+                _remove_half_stored(Path(store.artifact_dir))
+            changed = []
+            for path in list(_text_artifacts(store)):
+                content = Path(store.download_artifacts(path, str(scratch))).read_bytes()
+                wanted = rewrite(path, content)
+                if wanted is None:
+                    store.delete_artifacts(path)
+                elif wanted != content:
+                    fresh = scratch / PurePosixPath(path).name
+                    fresh.write_bytes(wanted)
+                    folder = str(PurePosixPath(path).parent)
+                    store.log_artifact(str(fresh), None if folder == "." else folder)
+                else:
+                    continue
+                changed.append(path)
+            return changed
+
+    def replace_dataset(self, persona_id: str, old: str, new: str, *, why: str) -> int:
+        """Names the version that took a dataset version's place in every run that learned from it; how many runs."""
+        with _plain_errors("naming a dataset's successor"):
+            experiment = self._client.get_experiment_by_name(persona_id)
+            if experiment is None:
+                return 0
+            runs = self._client.search_runs(
+                [experiment.experiment_id],
+                filter_string=f"tags.dataset_version = '{old}'",
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=50_000,
+            )
+            for run in runs:
+                run_id = str(run.info.run_id)
+                if run.data.tags.get(SUCCESSOR_TAG) != new:
+                    self.log_tags(run_id, {SUCCESSOR_TAG: new, f"{SUCCESSOR_TAG}_why": why})
+                    self.log_dataset(run_id, name=persona_id, version=new, digest="", profile={}, context="successor")
+            return len(runs)
 
     # Adapter versions
 
@@ -262,6 +347,20 @@ class Tracker:
     def _ensure_registered_model(self, persona_id: str) -> None:
         if not self._client.search_registered_models(f"name='{persona_id}'", max_results=1):
             self._client.create_registered_model(persona_id, description=f"LoRA adapters of {persona_id}")
+
+
+def _text_artifacts(store: Any, folder: str | None = None) -> Iterator[str]:
+    for item in store.list_artifacts(folder):
+        if item.is_dir:
+            yield from _text_artifacts(store, item.path)
+        elif PurePosixPath(item.path).suffix in _TEXT_SUFFIXES:
+            yield str(item.path)
+
+
+def _remove_half_stored(folder: Path) -> None:
+    """What MLflow was writing when its process was killed; it lists none of it."""
+    for path in folder.rglob(".artifact.uploading.*"):
+        path.unlink()
 
 
 def _tracked(version: Any) -> TrackedVersion:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nabi.errors import ConfigError, ModelError
-from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, TrackedVersion, Tracker
+from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, RETIRE_TAG, TrackedVersion, Tracker
 from nabi.registry.ledger import Ledger, Live
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,11 @@ def parse_version_name(name: str) -> tuple[str, int]:
     return match["persona"], int(match["number"])
 
 
+def is_version_name(name: str) -> bool:
+    """Whether a text has the form of an adapter version's name; personas' ids never hold two hyphens in a row."""
+    return _VERSION_NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterVersion:
     """One registered adapter of a persona."""
@@ -57,6 +62,11 @@ class AdapterVersion:
     @property
     def dataset_version(self) -> str:
         return self.tags.get("dataset_version", "")
+
+    @property
+    def retire(self) -> str | None:
+        """Why it should be retired and its persona trained anew; None when there is no reason to."""
+        return self.tags.get(RETIRE_TAG)
 
 
 class AdapterRegistry:
@@ -143,6 +153,10 @@ class AdapterRegistry:
         """Records that a candidate was kept out, so that nobody wonders later."""
         self._tracker.tag_version(version.persona_id, version.number, {"decision": "kept out", "why": why})
         self.mirror(version.persona_id)
+
+    def mark_for_retirement(self, version: AdapterVersion, *, why: str) -> None:
+        """Records that an adapter learned from what was deleted since: it stays only until a new one is trained."""
+        self._tracker.tag_version(version.persona_id, version.number, {RETIRE_TAG: why})
 
     def mirror(self, persona_id: str) -> None:
         """Brings MLflow's aliases and stages in line with the ledger; safe to repeat."""

@@ -103,7 +103,7 @@ class Lineage:
         with self._database.read() as session:
             for ids in batches(conversation_ids):
                 chosen = columns.where(ConversationRow.conversation_id.in_(ids))
-                held.update(session.execute(chosen).tuples())
+                held.update(session.execute(chosen).tuples().all())
         counted = Counter(held.get(conversation_id, CATALOGUE) for conversation_id in conversation_ids)
         return dict(counted.most_common())
 
@@ -125,7 +125,13 @@ class Lineage:
         """Old version → new version of one deletion."""
         chosen = select(SuccessorRow.old_version, SuccessorRow.new_version)
         with self._database.read() as session:
-            return dict(session.execute(chosen.where(SuccessorRow.erasure_id == erasure_id)).tuples())
+            return dict(session.execute(chosen.where(SuccessorRow.erasure_id == erasure_id)).tuples().all())
+
+    def personas_of(self, dataset_version: str) -> list[str]:
+        """Whose rows a dataset version holds."""
+        chosen = select(DatasetRowRow.persona_id).where(DatasetRowRow.dataset_version == dataset_version).distinct()
+        with self._database.read() as session:
+            return list(session.scalars(chosen.order_by(DatasetRowRow.persona_id)))
 
     def ancestors(self, dataset_version: str) -> list[str]:
         """The versions whose place a version took, however many deletions ago."""

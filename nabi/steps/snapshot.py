@@ -10,10 +10,12 @@ from nabi.datasets.snapshot import build_snapshot
 from nabi.registry.journal import Part, RowOrigin
 from nabi.steps.bootstrap import bootstrap_pool
 from nabi.steps.collect import curated_logs
+from nabi.steps.guard import uses_words
 from nabi.steps.window import Filled, Snapshot
 from nabi.wiring import Platform
 
 
+@uses_words
 def take_snapshot(platform: Platform, filled: Filled) -> Snapshot:
     """Writes, versions and pushes the dataset; the same samples give the same version."""
     window = filled.window

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit
+from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Snapshot
 from nabi.training.recipe import resolve_recipe
 from nabi.training.train import TrainingJob, TrainingResult
@@ -14,6 +15,7 @@ from nabi.training.worker import train_in_own_process
 from nabi.wiring import Platform
 
 
+@uses_words
 def train_candidate(
     platform: Platform, snapshot: Snapshot, preset: Preset | None, on_progress: Callable[[float, str], None]
 ) -> Candidate:

@@ -1,4 +1,4 @@
-"""Stores that are real but made once: creating MLflow's tables takes seconds, copying a file does not."""
+"""An MLflow store of its own for every test."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ from pathlib import Path
 import pytest
 
 from nabi.integrations.mlflow_tracking import Tracker
-
-
-@pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing in it."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Tracker(f"sqlite:///{path}", path.parent / "mlruns").versions("nobody")
-    return path
 
 
 @pytest.fixture

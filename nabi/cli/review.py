@@ -1,0 +1,107 @@
+"""`nabi review`: what was set apart, and what a person decides about it."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nabi.cli.output import AsJson, console, show
+
+if TYPE_CHECKING:
+    from nabi.steps.review import Reviewed
+
+app = typer.Typer(no_args_is_help=True, help="What was refused or set apart, with its reason.")
+
+Numbers = Annotated[list[int], typer.Argument(help="numbers as `nabi review list` shows them")]
+
+
+@app.command("list")
+def list_set_apart(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    reason: Annotated[str | None, typer.Option(help="only this reason")] = None,
+    num: Annotated[int, typer.Option(help="how many, newest first", min=1)] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="also what was decided already")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What waits for a decision. Nothing of it is learned from meanwhile."""
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    platform.persona(persona)
+    found = platform.store.list_set_apart(persona, num=num, reason=reason, only_undecided=not everything)
+    rows = [
+        {
+            "number": item.id,
+            "reason": item.reason,
+            "detail": item.detail,
+            "conversation": item.conversation_id,
+            "source": item.source,
+            "since": item.set_apart_at,
+            **({"decision": item.decision, "by": item.decided_by} if everything else {}),
+        }
+        for item in found
+    ]
+    show(rows, as_json=as_json, title=f"Set apart, {persona}", empty=f"Nothing of {persona} waits for a decision.")
+
+
+@app.command("show")
+def show_one(
+    number: Annotated[int, typer.Argument(help="a number as `nabi review list` shows it")], as_json: AsJson = False
+) -> None:
+    """One of them as it was said or delivered."""
+    from nabi.steps.review import look
+    from nabi.wiring import get_platform
+
+    reviewed = look(get_platform(), number)
+    if as_json:
+        console.print_json(data=_as_data(reviewed))
+        return
+    item = reviewed.item
+    console.print(f"[bold]{item.reason}[/] {item.detail}", markup=True)
+    console.print(f"{item.source}, set apart {item.set_apart_at:%Y-%m-%d %H:%M} UTC, persona {item.persona_id or '?'}")
+    if item.decision:
+        console.print(f"{item.decision} by {item.decided_by}, {item.decided_at:%Y-%m-%d %H:%M} UTC")
+    for message in reviewed.conversation.messages if reviewed.conversation else ():
+        console.print(f"  {message.role}: {message.content}", markup=False)
+    if item.raw:
+        console.print(item.raw, markup=False)
+
+
+@app.command()
+def release(numbers: Numbers) -> None:
+    """Lets them pass the filter that set them apart, from the next run on. A missing consent cannot be overruled."""
+    from nabi.steps.review import release as release_them
+    from nabi.wiring import get_platform
+
+    for reviewed in release_them(get_platform(), numbers, who=getpass.getuser()):
+        item = reviewed.item
+        console.print(f"{item.id} is released: {item.reason} no longer keeps {item.conversation_id} out")
+
+
+@app.command()
+def drop(numbers: Numbers) -> None:
+    """Removes their words, here and from every dataset they were in; they are never considered again."""
+    from nabi.steps.review import drop as drop_them
+    from nabi.wiring import get_platform
+
+    for reviewed in drop_them(get_platform(), numbers, who=getpass.getuser()):
+        console.print(f"{reviewed.item.id} is dropped ({reviewed.item.reason})")
+
+
+def _as_data(reviewed: Reviewed) -> dict[str, Any]:
+    item = reviewed.item
+    return {
+        "number": item.id,
+        "persona": item.persona_id,
+        "source": item.source,
+        "reason": item.reason,
+        "detail": item.detail,
+        "set_apart_at": item.set_apart_at.isoformat() if item.set_apart_at else None,
+        "decision": item.decision,
+        "decided_by": item.decided_by,
+        "decided_at": item.decided_at.isoformat() if item.decided_at else None,
+        "conversation": reviewed.conversation.model_dump(mode="json") if reviewed.conversation else None,
+        "raw": item.raw,
+    }
