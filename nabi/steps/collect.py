@@ -46,6 +46,7 @@ def curated_logs(platform: Platform, window: Window) -> tuple[Curated, Curated]:
         for conversation in platform.store.before(window.persona_id, window.as_of)
         if conversation.conversation_id not in new_ids
     ]
-    held = recheck(learned, persona)
+    released = platform.store.released(window.persona_id)
+    held = recheck(learned, persona, released)
     style = style_model(platform, window, held.kept)
-    return curate(unlearned, persona, learned=held.kept, style=style), held
+    return curate(unlearned, persona, released, learned=held.kept, style=style), held
