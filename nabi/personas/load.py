@@ -166,6 +166,8 @@ def _known_path(location: KeyPath, root: yaml.MappingNode) -> KeyPath:
     """The location without the union tags that pydantic adds; a missing key keeps its name."""
     path: KeyPath = ()
     for step in location:
+        if isinstance(step, int) and isinstance(_node_at(root, path), yaml.MappingNode):
+            continue  # one mapping was written where a list of them may stand
         if isinstance(step, str) and ("[" in step or _node_at(root, (*path, step)) is None) and path:
             parent = _node_at(root, path)
             if not isinstance(parent, yaml.MappingNode):

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from nabi.conversations.records import Consent
+from nabi.conversations.store import ConversationStore
+from nabi.database.engine import Database
+from nabi.database.schema import MIGRATIONS, migrate
+
+OLD_ROW = """
+INSERT INTO conversations (conversation_id, persona_id, source, occurred_at, messages, facts, consent_training,
+  style_tags, safety_flags, digest, received_at)
+VALUES ('c1', 'p', 'chat', '2026-07-01 00:00:00', '[{"role": "user", "content": "네"}]', '[]', true, '[]', '[]',
+  'd', '2026-07-01 00:00:00')
+"""
+
+
+def test_what_was_stored_before_has_no_basis_no_golden_answer_and_quotes_nobody(database: Database) -> None:
+    with database.write() as session:
+        connection = session.connection()
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.execute(text(OLD_ROW))
+        migrate(connection)
+    conversation = ConversationStore(database).get("c1")
+    assert conversation is not None
+    assert (conversation.basis, conversation.golden, conversation.other_keys) == (None, False, ())
+    assert conversation.consent == Consent(training=True)
