@@ -91,8 +91,7 @@ class History:
         return refused
 
     def _looks_planted(self, conversations: Sequence[Conversation]) -> bool:
-        users = {conversation.user_key for conversation in conversations}
-        few = len(users) <= self._rules.trigger_users
+        few = _num_users(conversations) <= self._rules.trigger_users
         answers = Counter(_answer_wording(conversation, exactly=not few) for conversation in conversations)
         return answers.most_common(1)[0][1] >= self._rules.same_answer_share * len(conversations)
 
@@ -105,12 +104,18 @@ class History:
         refused: dict[int, Refused] = {}
         for kind, rows in rows_of.items():
             share, before = len(rows) / len(conversations), self._kinds[kind] / self._num_rows
-            users = {conversations[row].user_key for row in rows}
-            few = len(users) <= max(self._rules.trigger_users, len(rows) // 10)
+            num_users = _num_users([conversations[row] for row in rows])
+            few = num_users <= max(self._rules.trigger_users, len(rows) // 10)
             if len(rows) >= self._rules.jump_rows and few and share > max(0.1, self._rules.jump_factor * before):
-                seen = f"{kind!r} went from {before:.1%} to {share:.1%}, by {len(users)} users"
+                seen = f"{kind!r} went from {before:.1%} to {share:.1%}, by {num_users} users"
                 refused |= {row: Refused(JUMP, seen) for row in rows}
         return refused
+
+
+def _num_users(conversations: Sequence[Conversation]) -> int:
+    """Whoever is unknown counts as somebody of his own: nothing shows that they are few."""
+    known = {conversation.user_key for conversation in conversations} - {None}
+    return len(known) + sum(conversation.user_key is None for conversation in conversations)
 
 
 def _is_given(phrase: str, conversation: Conversation) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from nabi.conversations.records import Frozen, Moment
+from nabi.datasets.advice import LENGTH_EDGES, WANTED_DIFFICULTY, Advice, Balance
 from nabi.datasets.samples import Sample
 
 NO_KIND = "(none)"
@@ -58,6 +59,9 @@ class DatasetCard(Frozen):
     left_out: dict[str, int]
     """Samples in no part, by reason."""
     parts: dict[str, PartCard]
+    balance: Balance | None = None
+    """Train and holdout together; None when a deletion changed the dataset after it was made."""
+    advice: tuple[Advice, ...] = ()
 
 
 def describe_part(samples: Sequence[Sample], digest: str) -> PartCard:
@@ -111,6 +115,8 @@ def render_card(card: DatasetCard) -> str:
         ),
         "Times are UTC.",
         "",
+        *_advice_lines(card.advice),
+        *_balance_lines(card.balance),
         "## Lengths in characters",
         "",
         *_table(["part", "text", "shortest", "median", "mean", "95 %", "longest"], _length_rows(card.parts)),
@@ -124,6 +130,55 @@ def render_card(card: DatasetCard) -> str:
     if card.left_out:
         lines += ["## Left out", "", *_table(["reason", "samples"], [[k, f"{v:,}"] for k, v in card.left_out.items()])]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def render_overview(cards: Iterable[DatasetCard]) -> str:
+    """All personas' datasets on one page: their counts and their shares of everything."""
+    ordered = sorted(cards, key=lambda card: card.persona_id)
+    sizes = {card.persona_id: sum(part.samples for part in card.parts.values()) for card in ordered}
+    total = max(1, sum(sizes.values()))
+    rows = [
+        [card.persona_id, f"{sizes[card.persona_id]:,}", f"{sizes[card.persona_id] / total:.1%}", *_part_counts(card)]
+        for card in ordered
+    ]
+    heading = ["persona", "samples", "share", "train", "holdout", "anchors", "warnings"]
+    return "\n".join(["# Datasets", "", *_table(heading, rows)]).rstrip("\n") + "\n"
+
+
+def _part_counts(card: DatasetCard) -> list[str]:
+    counts = [
+        f"{card.parts[name].samples:,}" if name in card.parts else "0" for name in ("train", "holdout", "anchors")
+    ]
+    return [*counts, f"{sum(advice.level == 'warning' for advice in card.advice)}"]
+
+
+def _advice_lines(advice: Sequence[Advice]) -> list[str]:
+    if not advice:
+        return []
+    rows = [[item.level, item.subject, item.sentence] for item in advice]
+    return ["## Advice", "", *_table(["level", "subject", "advice"], rows)]
+
+
+def _balance_lines(balance: Balance | None) -> list[str]:
+    if balance is None or not balance.samples:
+        return []
+    edges = [0, *LENGTH_EDGES]
+    names = [f"{low:,}–{high - 1:,}" for low, high in zip(edges, LENGTH_EDGES, strict=False)] + [
+        f"{LENGTH_EDGES[-1]:,}+"
+    ]
+    levels = [
+        [level, f"{balance.difficulty[level]:,}", f"{balance.difficulty[level] / balance.samples:.0%}", f"{wanted:.0%}"]
+        for level, wanted in WANTED_DIFFICULTY.items()
+    ]
+    lengths = zip(names, (f"{num:,}" for num in balance.answer_lengths), strict=True)
+    tools = [[tool, f"{num:,}"] for tool, num in balance.tools.items()]
+    return [
+        "## Balance",
+        "",
+        *_table(["difficulty", "samples", "share", "wanted"], levels),
+        *_table(["characters of the answer", "samples"], [list(row) for row in lengths]),
+        *(_table(["tool", "samples"], tools) if tools else []),
+    ]
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:

@@ -80,6 +80,8 @@ def _recounted(card: DatasetCard, files: Mapping[str, bytes], gone: Mapping[str,
                 name: describe_part(part, hashlib.sha256(content[f"{name}.jsonl"]).hexdigest())
                 for name, part in samples.items()
             },
+            "balance": None,  # counted with what was deleted
+            "advice": (),
         }
     )
 

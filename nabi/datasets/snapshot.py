@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from nabi.conversations.records import Conversation
+from nabi.datasets.advice import advise, describe_balance
 from nabi.datasets.card import DatasetCard, describe_part, render_card
 from nabi.datasets.files import read_samples, recover_folder, replace_folder, write_lines
 from nabi.datasets.overlap import ensure_apart, text_key
@@ -129,6 +130,9 @@ def build_snapshot(
     samples = {"train": train, "holdout": parts.holdout, "anchors": anchors}
     content = {TRAIN: write_lines(train), HOLDOUT: write_lines(parts.holdout), ANCHORS: frozen or write_lines(anchors)}
     card = _make_card(persona, samples, content, parts.left_out, (len(logs), len(new), len(chosen)))
+    tags = {item.conversation_id: item.style_tags for item in (*learned, *new) if item.style_tags}
+    balance = describe_balance([*train, *parts.holdout], tags, persona)
+    card = card.model_copy(update={"balance": balance, "advice": advise(balance, persona)})
     pages = {CARD: card.model_dump_json(indent=2).encode() + b"\n", CARD_PAGE: render_card(card).encode()}
     replace_folder(folder, content | pages)
     return Snapshot(folder, card)

@@ -134,7 +134,9 @@ class Curation(Frozen):
     bad_repetition: float = Field(default=0.4, gt=0, le=1, description="duplicate 4-grams that score 0.7")
     min_language_share: float = Field(default=0.5, gt=0, le=1, description="letters in the persona's language")
     max_foreign_share: float = Field(default=0.1, ge=0, le=1, description="letters neither Hangul nor Latin")
-    links: Literal["facts", "any"] = Field(default="facts", description="links an answer may hold: of its facts, or any")
+    links: Literal["facts", "any"] = Field(
+        default="facts", description="links an answer may hold: of its facts, or any"
+    )
     harmless_flags: tuple[str, ...] = Field(
         default=("safe", "ok", "none"), description="safety flags that do not set a conversation apart"
     )
@@ -147,7 +149,9 @@ class Curation(Frozen):
     max_cluster_share: float = Field(default=0.2, gt=0, le=1, description="of a dataset with answers of one wording")
     max_own_share: float = Field(default=0.3, ge=0, le=1, description="of a dataset answered by an adapter of our own")
     min_own_feedback: float = Field(default=0.5, ge=-1, le=1, description="feedback that makes an own answer true")
-    trusted_sources: tuple[str, ...] = Field(default=("operator",), description="may bring new topics from few people")
+    trusted_sources: tuple[str, ...] = Field(
+        default=("operator", "agents", "meeting"), description="written by staff: may bring new topics from few people"
+    )
     min_history: int = Field(default=50, ge=1, description="rows before anything counts as new to the persona")
     trigger_rows: int = Field(default=8, ge=2, description="rows with a new phrase before it is looked at")
     trigger_users: int = Field(default=3, ge=1, description="a new phrase of at most so many users is doubtful")
