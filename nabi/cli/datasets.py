@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,3 +41,24 @@ def checkout(
         return
     datasets.restore(version)
     console.print(f"datasets/ and datasets.dvc are at {version}")
+
+
+@app.command()
+def export(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    shape: Annotated[str, typer.Option(help="instruction, prompt or messages; see docs/sources.md")] = "instruction",
+    version: Annotated[str | None, typer.Option(help="a dataset version; default: what lies in datasets/ now")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the file", file_okay=False)] = Path("output/exports"),
+) -> None:
+    """Writes the training samples for other trainers. `nabi forget` does not reach such a file: delete it by hand."""
+    from nabi.datasets.export import write_export
+    from nabi.datasets.files import read_samples
+    from nabi.datasets.snapshot import TRAIN
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    who = platform.persona(persona)
+    folder = platform.datasets.checkout(version, persona) if version else platform.settings.datasets / persona
+    samples = read_samples(folder / TRAIN)
+    path = write_export(samples, who, shape, folder=out, moment=datetime.now(UTC))
+    console.print(f"{len(samples)} rows in {path}")
