@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from nabi.datasets.card_pictures import save_card_picture
 from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import Snapshot as DatasetSnapshot
 from nabi.datasets.snapshot import build_snapshot
@@ -25,7 +29,8 @@ def take_snapshot(platform: Platform, filled: Filled) -> Snapshot:
     version, built = platform.datasets.save(
         lambda folder: build_snapshot(persona, learned.kept, new.kept, pool, datasets_dir=folder)
     )
-    run_id = _record(platform, filled, version, built)
+    refused = Counter(refusal.reason for refusal in (*new.refused, *learned.refused))
+    run_id = _record(platform, filled, version, built, refused)
     return Snapshot(
         window=window,
         run_id=run_id,
@@ -38,8 +43,10 @@ def take_snapshot(platform: Platform, filled: Filled) -> Snapshot:
     )
 
 
-def _record(platform: Platform, filled: Filled, version: str, built: DatasetSnapshot) -> str:
-    """Lineage rows in the database, the dataset and its card in the window's MLflow run."""
+def _record(
+    platform: Platform, filled: Filled, version: str, built: DatasetSnapshot, refused: Mapping[str, int]
+) -> str:
+    """Lineage rows in the database, the dataset, its card and what was kept out of it in the window's MLflow run."""
     window = filled.window
     platform.journal.record_dataset(version, window.persona_id, _origins(built))
     tracker = platform.tracker
@@ -50,13 +57,24 @@ def _record(platform: Platform, filled: Filled, version: str, built: DatasetSnap
         "data/anchors": built.num_anchors,
         "data/new": filled.num_new,
         "data/bootstrap": built.num_bootstrap,
+        "data/refused": sum(refused.values()),
+        **{f"data/refused/{reason.replace(' ', '_')}": num for reason, num in refused.items()},
     }
     tracker.log_dataset(run_id, name=window.persona_id, version=version, digest=built.digest, profile=counts)
     tracker.log_metrics(run_id, counts)
     tracker.log_tags(run_id, {"dataset_version": version, "dataset_digest": built.digest})
     tracker.log_file(run_id, built.folder / "card.md", "dataset")
     tracker.log_file(run_id, built.folder / "card.json", "dataset")
+    _log_picture(platform, run_id, built)
     return run_id
+
+
+def _log_picture(platform: Platform, run_id: str, built: DatasetSnapshot) -> None:
+    """The card's picture beside the card; not in the dataset's folder, whose bytes must follow from the data alone."""
+    with TemporaryDirectory() as folder:
+        picture = Path(folder) / "card.png"
+        if save_card_picture(picture, built.card):
+            platform.tracker.log_file(run_id, picture, "dataset")
 
 
 def _origins(built: DatasetSnapshot) -> list[RowOrigin]:
