@@ -16,5 +16,5 @@ def sense() -> str | None:
     """Reads CPU, memory and GPU; the sentence that says what is saturated, or None."""
     reading = read_resources()
     sentence = busy(reading, Limits())
-    logger.info("resources: %s%s", reading, f" - {sentence}" if sentence else "")
+    logger.info("%s%s", reading, f": busy ({sentence})" if sentence else "")
     return sentence

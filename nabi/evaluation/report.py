@@ -1,4 +1,4 @@
-"""One gate on one page: the sentence, quality by part and kind, where the candidate wins most and where it loses most."""
+"""One gate on one page: the sentence, quality by part and kind, the greatest wins and the greatest losses."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ personas in one process would overwrite.
 from __future__ import annotations
 
 import json
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,6 +77,8 @@ class Tracker:
     def __init__(self, uri: str, artifacts: Path) -> None:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        # Creating the tables is not news to anybody who runs a command.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         # The registry resolves `models:/…` sources through the process's URI, whatever the client was given.
         mlflow.set_tracking_uri(uri)
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -42,6 +42,14 @@ class Reading:
     gpu: Gpu | None
     gpu_note: str
 
+    def __str__(self) -> str:
+        """For people: "CPU 12 %, memory 30 %, no GPU (…)"."""
+        gpu = f"no GPU ({self.gpu_note})"
+        if self.gpu is not None:
+            load = "unknown" if self.gpu.percent is None else f"{self.gpu.percent:.0f} %"
+            gpu = f"{self.gpu.name} {load}, {self.gpu.memory_free_bytes / 2**30:.1f} GiB free"
+        return f"CPU {self.cpu_percent:.0f} %, memory {self.memory_percent:.0f} %, {gpu}"
+
 
 def read_resources(gpu_index: int | None = None, *, interval_seconds: float = 1.0) -> Reading:
     """Reads the sensors; takes as long as the interval.
