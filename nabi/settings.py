@@ -33,8 +33,8 @@ class Settings(BaseSettings):
         default="tiny-ko",
         description="a folder in models_dir, a path, or a hub name such as Qwen/Qwen2.5-3B-Instruct",
     )
-    database_url: str | None = Field(default=None, description="conversations and ledger; default: SQLite in state_dir")
-    mlflow_uri: str | None = Field(default=None, description="tracking server or database; default: SQLite in state_dir")
+    database_url: str | None = Field(default=None, description="conversations and ledger; default: SQLite")
+    mlflow_uri: str | None = Field(default=None, description="tracking server or database; default: SQLite")
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="Prefect's pages when `nabi up` runs")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's pages when `nabi up` runs")
     seed: int = 20260701

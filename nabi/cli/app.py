@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -38,6 +39,9 @@ class _PlainErrors(TyperGroup):
             Console(stderr=True).print(f"[red bold]error[/] {error}", highlight=False, soft_wrap=True)
             sys.exit(1)
 
+
+# What the libraries have to say to each other about their next versions is no news for who runs a command.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|mlflow")
 
 app = typer.Typer(
     cls=_PlainErrors,
