@@ -17,6 +17,7 @@ from nabi.settings import Settings, get_settings
 if TYPE_CHECKING:
     # MLflow alone takes two seconds to import; a command that does not track anything should not wait for it.
     from nabi.catalogue.model import Catalogue
+    from nabi.catalogue.workbook import WorkbookReading
     from nabi.integrations.dvc_datasets import DatasetVersions
     from nabi.integrations.mlflow_tracking import Tracker
     from nabi.registry.adapters import AdapterRegistry
@@ -79,13 +80,16 @@ class Platform:
 
         return resolve_base(persona.base_model or self.settings.base_model, self.settings.models)
 
-    def catalogue(self, persona: Persona) -> Catalogue | None:
-        """The persona's checked catalogue; None when it has none. Read once per workbook content."""
+    def workbook(self, persona: Persona) -> WorkbookReading | None:
+        """The persona's workbook, read and checked; None when it has none. Read once per content."""
         from nabi.catalogue.workbook import read_workbook_cached
 
-        if persona.bootstrap is None:
-            return None
-        return read_workbook_cached(self.settings.path(persona.bootstrap.workbook)).catalogue
+        return read_workbook_cached(self.settings.path(persona.bootstrap.workbook)) if persona.bootstrap else None
+
+    def catalogue(self, persona: Persona) -> Catalogue | None:
+        """The usable part of the persona's workbook; None when it has none."""
+        reading = self.workbook(persona)
+        return reading.catalogue if reading else None
 
 
 @cache

@@ -23,20 +23,28 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Checks a workbook and writes the feature report: coverage, quality, priority tiers, what was refused."""
+    from nabi.catalogue.findings import WorkbookError, write_findings
     from nabi.catalogue.report import feature_report, write_feature_report
     from nabi.catalogue.workbook import read_workbook
 
-    reading = read_workbook(file)
-    made = feature_report(reading)
     out.parent.mkdir(parents=True, exist_ok=True)
+    rows = out.with_suffix(".csv")
+    try:
+        reading = read_workbook(file)
+    except WorkbookError as error:
+        write_findings(error.findings, rows)
+        console.print(f"{len(error.findings)} rows with a problem are listed in {rows}")
+        raise
+    made = feature_report(reading)
     write_feature_report(made, out)
+    write_findings(reading.findings, rows)
     if as_json:
         console.print_json(data=made.metrics())
         return
     catalogue = reading.catalogue
     console.print(
-        f"{len(catalogue.shops)} shops, {len(catalogue.menus)} menus, {len(catalogue.coupons)} coupons, "
-        f"{len(reading.findings)} findings; the report is in {out}"
+        f"{len(catalogue.shops)} shops, {len(catalogue.menus)} menus, {len(catalogue.coupons)} coupons; "
+        f"{len(reading.findings)} findings\nreport        {out}\nrow by row    {rows}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from nabi.catalogue.report import feature_report, render
 from nabi.datasets.card_pictures import save_card_picture
 from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import Snapshot as DatasetSnapshot
@@ -66,6 +67,7 @@ def _record(
     tracker.log_file(run_id, built.folder / "card.md", "dataset")
     tracker.log_file(run_id, built.folder / "card.json", "dataset")
     _log_picture(platform, run_id, built)
+    _log_catalogue(platform, run_id, window.persona_id)
     return run_id
 
 
@@ -75,6 +77,17 @@ def _log_picture(platform: Platform, run_id: str, built: DatasetSnapshot) -> Non
         picture = Path(folder) / "card.png"
         if save_card_picture(picture, built.card):
             platform.tracker.log_file(run_id, picture, "dataset")
+
+
+def _log_catalogue(platform: Platform, run_id: str, persona_id: str) -> None:
+    """What the persona's workbook held on the day of this run: the feature report and its figures."""
+    persona = platform.persona(persona_id)
+    reading = platform.workbook(persona)
+    if reading is None or persona.bootstrap is None:
+        return
+    report = feature_report(reading, daily_limit=persona.bootstrap.daily_limit)
+    platform.tracker.log_text(run_id, render(report), "catalogue/feature_report.md")
+    platform.tracker.log_metrics(run_id, report.metrics())
 
 
 def _origins(built: DatasetSnapshot) -> list[RowOrigin]:
