@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check lint types imports bench clean
+.PHONY: help setup run up test resilience check lint types imports bench clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ up: setup ## Prefect's and MLflow's pages on this machine
 
 test: setup ## the tests
 	$(BIN)/python -m pytest
+
+resilience: setup ## the long forms: hundreds of kills at random points (about half an hour)
+	NABI_LONG=1 $(BIN)/python -m pytest -s -o timeout=7200 tests/resilience
 
 check: lint types imports ## lint, types and the direction of imports
 

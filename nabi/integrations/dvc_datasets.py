@@ -56,14 +56,14 @@ class Purge:
         replaced: called with a version and what takes its place, before the old one is deleted. None when it cannot be
             written anew because some of its files are gone.
         known: what `replaced` was told in an earlier, interrupted call.
-        note: called with place, name and number before anything else is deleted.
+        note: called with lines of place, name and number before anything else is deleted.
     """
 
     holds: Callable[[bytes], bool]
     clean: Callable[[Mapping[str, bytes]], dict[str, bytes]]
     replaced: Callable[[str, str | None], None]
     known: Mapping[str, str | None]
-    note: Callable[[str, str, int], None]
+    note: Callable[[list[tuple[str, str, int]]], None]
 
 
 class DatasetVersions:
@@ -179,7 +179,7 @@ class DatasetVersions:
             files = {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
             num = sum(map(purge.holds, files.values()))
             if num:
-                purge.note("datasets folder", folder.name, num)
+                purge.note([("datasets folder", folder.name, num)])
                 replace_folder(folder, purge.clean(files))
                 touched = True
         if touched:
@@ -192,7 +192,7 @@ class DatasetVersions:
             is_scratch = not _VERSION.fullmatch(folder.name)  # we hold the lock: whoever wrote it is dead
             if is_scratch or folder.name in known or any(purge.holds(path.read_bytes()) for path in files):
                 if not folder.name.startswith(_GONE):
-                    purge.note("checkout", folder.name, len(files))
+                    purge.note([("checkout", folder.name, len(files))])
                 # Renamed first: half a checkout under its own name would be taken for a whole one.
                 aside = folder.with_name(_GONE + folder.name.removeprefix(_GONE))
                 folder.rename(aside)
@@ -286,8 +286,7 @@ def _delete_old(stores: ObjectStores, tainted: set[str], known: Mapping[str, str
     only_old = {file["md5"] for version, files in versions.items() if version in known for file in files} - used
     held = stores.ids()
     old = [*sorted((tainted | only_old) & held), *sorted(set(known) & held)]
-    for oid in old:
-        purge.note("DVC cache and remotes", oid, 1)
+    purge.note([("DVC cache and remotes", oid, 1) for oid in old])
     # Listings last: they tell an interrupted call which files only they used.
     for oid in old:
         stores.delete(oid)

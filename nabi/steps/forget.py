@@ -6,7 +6,7 @@ was interrupted anywhere goes on at the next start.
 
     1  adapters that learned from it are marked      table, MLflow
     2  artifacts of the persona's runs               MLflow
-    3  scores, logs, step results                    state folder
+    3  scores, logs, step results, exports           state folder, output/exports
     4  dataset versions                              DVC's cache and remotes, datasets/, checkouts
     5  names of the new versions                     MLflow
     6  conversations, set apart, learned, rows       database, in one transaction
@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 LEFT = "not ours to change"
 """Place of a report's lines that say where words were found which nabi cannot take out."""
+
+EXPORTS = Path("output/exports")
+"""Where `nabi datasets export` writes unless told otherwise; what was exported elsewhere is out of reach."""
 
 _PATIENCE_BEFORE_RUN_S = 30.0
 _SCORES = "scores.json"
@@ -178,7 +181,7 @@ def _clean_artifacts(platform: Platform, erasure: Erasure, traces: Traces, scrat
 
 
 def _clean_state(platform: Platform, erasure: Erasure, traces: Traces) -> None:
-    """Scores, logs and kept step results; then a look into databases that are not ours, which hold references only."""
+    """Scores, logs and kept step results; exports; and a look into Prefect's database, which holds references only."""
     words = Words(traces.texts)
     state = platform.settings.state
     for folder in (state / "evaluations", state / "logs", state / "prefect" / "storage"):
@@ -188,6 +191,12 @@ def _clean_state(platform: Platform, erasure: Erasure, traces: Traces) -> None:
             if wanted == content:
                 continue
             platform.store.erasures.note(erasure, [Entry("state folder", str(path.relative_to(state)), 1)])
+            _write_over(path, content, wanted)
+    for path in _files_in(platform.settings.path(EXPORTS)):
+        content = path.read_bytes()
+        wanted = b"".join(line for line in content.splitlines(keepends=True) if not words.count(line))
+        if wanted != content:
+            platform.store.erasures.note(erasure, [Entry("export", path.name, 1)])
             _write_over(path, content, wanted)
     for path in _files_in(state / "prefect"):
         if path.suffix in (".db", ".db-wal") and (num := words.count(path.read_bytes())):
@@ -245,7 +254,7 @@ def _purge_datasets(platform: Platform, erasure: Erasure, traces: Traces) -> Non
             clean=lambda files: without(files, ids),
             replaced=replaced,
             known=lineage.replaced_by(erasure.id),
-            note=lambda place, name, num: erasures.note(erasure, [Entry(place, name, num)]),
+            note=lambda lines: erasures.note(erasure, [Entry(*line) for line in lines]),
         )
     )
 

@@ -33,7 +33,7 @@ class Teller:
                 clean=clean,
                 replaced=self.replaced.__setitem__,
                 known=before,
-                note=lambda *line: self.notes.append(line),
+                note=self.notes.extend,
             )
         )
 
