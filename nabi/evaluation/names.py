@@ -97,13 +97,17 @@ def garbled_names(text: str, mentions: Sequence[Mention], names: Iterable[str], 
         names: the names in the facts of this prompt.
         given: all that the model was shown; words in it are no inventions.
     """
-    shown = squeeze(given)
     free = list(text)
     for mention in mentions:
         free[mention.start : mention.end] = [" "] * (mention.end - mention.start)
-    stems = {_stem(word) for word in re.findall(r"\w+", "".join(free))}
-    suspects = {stem for stem in stems if len(stem) >= 3 and squeeze(stem) not in shown}
-    return {stem for stem in suspects if any(_garbles(stem, name) for name in names)}
+    words = dict.fromkeys(re.findall(r"\w+", "".join(free)))
+    invented = (word for word in words if not any(_begins_a_word(form, given) for form in (word, _stem(word))))
+    return {_stem(word) for word in invented if any(_garbles(word, name) for name in names)}
+
+
+def _begins_a_word(stem: str, text: str) -> bool:
+    """A piece from the middle does not count: of "너나들이", "나들이" is a garbled name and "너나" a short one."""
+    return re.search(rf"(?<!\w){_spaced(stem).pattern}", text, re.IGNORECASE) is not None
 
 
 def _stem(word: str) -> str:
@@ -115,4 +119,6 @@ def _stem(word: str) -> str:
 
 
 def _garbles(word: str, name: str) -> bool:
-    return SequenceMatcher(None, word.lower(), squeeze(name), autojunk=False).ratio() >= _SIMILAR
+    """Two characters are too few to tell a garbled name from another word."""
+    forms = (form.lower() for form in (word, _stem(word)) if len(form) >= 3)
+    return any(SequenceMatcher(None, form, squeeze(name), autojunk=False).ratio() >= _SIMILAR for form in forms)

@@ -66,3 +66,9 @@ def test_figures_yes_and_no_and_long_descriptions_are_no_names():
 def test_a_comma_inside_a_number_does_not_divide_a_value():
     assert items_of("4,500원") == ["4,500원"]
     assert items_of("우유, 밀(소량)·콩") == ["우유, 밀(소량)·콩", "우유", "밀", "소량", "콩"]
+
+
+def test_the_end_of_a_name_without_its_beginning_is_garbled():
+    given = "- 가게: 너나들이 주먹밥"
+    assert garbled_names("나들이 주먹밥에서 먹어요", [], {"너나들이 주먹밥"}, given) == {"나들"}
+    assert garbled_names("너나들이에서 먹어요", [], {"너나들이 주먹밥"}, given) == set()
