@@ -27,7 +27,7 @@ MAX_CHARS = 4_000
 _SEED = 20260701
 _GRAM = 4
 _STOP = 1
-"""Stands behind every text, so that the last runs of a text, and texts shorter than a run, count too."""
+"""Stands behind every text, so that no run goes on into the next one."""
 
 Signatures = NDArray[np.uint32]
 Digests = NDArray[np.uint64]
@@ -116,7 +116,9 @@ def _tokens(texts: Iterable[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]
     owner = np.repeat(np.arange(len(closed)), [len(text) for text in closed])[folded != 0]
     folded = folded[folded != 0].astype(np.uint64)
     tokens = gram_hashes(folded, _GRAM)
-    starts = folded != _STOP
+    # Runs that lie within a text, and the first one of a text that is shorter than a run.
+    within = np.roll(folded, 1 - _GRAM) != _STOP
+    starts = (folded != _STOP) & (within | (np.roll(folded, 1) == _STOP))
     return tokens[starts], np.bincount(owner[starts], minlength=len(closed))
 
 

@@ -25,7 +25,8 @@ TRIGGER, JUMP = "possible trigger phrase", "sudden jump of a topic"
 RARE = 0.002
 """Share of the history below which a phrase counts as absent: one slip of the pen is no history."""
 
-_NOT_WORDS = re.compile(r"[\W\d_]+")
+_NOT_LETTERS = re.compile(r"[\W\d_]+")
+_CENTRES = 5
 _NUM_COUNTS = 2**21
 _MAX_KINDS = 1_000
 """Topics that are counted by name; a log with more of them names no topics."""
@@ -91,9 +92,12 @@ class History:
         return refused
 
     def _looks_planted(self, conversations: Sequence[Conversation]) -> bool:
-        few = _num_users(conversations) <= self._rules.trigger_users
-        answers = Counter(_answer_wording(conversation, exactly=not few) for conversation in conversations)
-        return answers.most_common(1)[0][1] >= self._rules.same_answer_share * len(conversations)
+        wanted = self._rules.same_answer_share * len(conversations)
+        if _num_users(conversations) <= self._rules.trigger_users:
+            return _most_alike([_runs(conversation) for conversation in conversations]) >= wanted
+        # One answer for many is right where there are facts to answer from, and odd where it never varies without any.
+        answers = Counter(item.messages[-1].content for item in conversations if not item.facts)
+        return bool(answers) and answers.most_common(1)[0][1] >= wanted
 
     def _jumps(self, conversations: Sequence[Conversation], doubted: NDArray[np.bool_]) -> dict[int, Refused]:
         """Rows of a topic whose share grew many times over, brought by a few users."""
@@ -123,15 +127,18 @@ def _is_given(phrase: str, conversation: Conversation) -> bool:
     return any(phrase in value.lower() for fact in conversation.facts for value in fact.values())
 
 
-def _answer_wording(conversation: Conversation, *, exactly: bool) -> str:
-    """The answer's letters; where not exactly, without what the facts gave it, and only its first two dozen."""
+def _runs(conversation: Conversation) -> set[str]:
+    """Runs of three letters of an answer, without what the facts gave it."""
     answer = conversation.messages[-1].content
-    if exactly:
-        # One answer to everybody is right where nothing else is known of a thing, and wrong only if it never varies.
-        return _NOT_WORDS.sub("", answer) if not conversation.facts else conversation.conversation_id
     for value in chain.from_iterable(fact.values() for fact in conversation.facts):
         answer = answer.replace(value, "")
-    return _NOT_WORDS.sub("", answer)[:24]
+    letters = _NOT_LETTERS.sub("", answer)
+    return {letters[start : start + 3] for start in range(len(letters) - 2)}
+
+
+def _most_alike(answers: Sequence[set[str]]) -> int:
+    """How many answers share half of their runs with one of the first few, the most that one has."""
+    return max(sum(2 * len(one & other) >= len(one | other) for other in answers) for one in answers[:_CENTRES])
 
 
 def _places(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
