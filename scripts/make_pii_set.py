@@ -8,6 +8,9 @@ made-up values and `words.json`. Nothing in it belongs to anybody.
 Two halves by a stable hash: of the line when it is written by hand, of the frame when it is made by grammar, so
 that the unseen half holds sentences that never stood in the seen one. Recognisers are tuned on `seen.jsonl` only.
 
+A third set, `rough.jsonl`, was written after the recognisers were done, to be as hard as a line can be; it is only
+measured.
+
 Each line: {"text", "secrets": [{"kind", "start", "end"}], "of", "origin": "hand" | "grammar"}.
 """
 
@@ -420,6 +423,13 @@ def make_all(folder: Path) -> list[dict[str, Any]]:
     return list({row["text"]: row for row in rows}.values())
 
 
+def rough(folder: Path) -> list[dict[str, Any]]:
+    """Lines as nobody hopes for them, kind and text divided by a tab: spoken, torn apart, or meant to get through."""
+    rows = [line.split("\t", 1) for line in lines_of(folder / "hand" / "rough.txt")]
+    made = [by_hand(kind, line) for kind, line in rows]
+    return [{name: value for name, value in row.items() if name != "hash"} for row in made]
+
+
 def is_seen(row: dict[str, Any]) -> bool:
     digest = hashlib.sha256(f"{row['of']}|{row.pop('hash')}".encode()).digest()
     return digest[0] % 2 == 0
@@ -430,8 +440,10 @@ def main() -> None:
     halves: dict[bool, list[str]] = {True: [], False: []}
     for row in make_all(folder):
         halves[is_seen(row)].append(json.dumps(row, ensure_ascii=False))
-    for seen, lines in halves.items():
-        path = folder / ("seen.jsonl" if seen else "unseen.jsonl")
+    sets = {"seen": halves[True], "unseen": halves[False]}
+    sets["rough"] = [json.dumps(row, ensure_ascii=False) for row in rough(folder)]
+    for name, lines in sets.items():
+        path = folder / f"{name}.jsonl"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         print(f"{path}: {len(lines)} lines")
 

@@ -50,7 +50,9 @@ _HOME = (
 )
 
 _ADDRESS: Final = re.compile(
-    rf"(?<![가-힣A-Za-z0-9])(?P<region>(?:\(?[0-9]{{5}}\)? ?)?(?:{_PROVINCE} ?)?(?:{_TOWN} ?){{0,2}}(?:{_VILLAGE} "
+    rf"(?<![가-힣A-Za-z0-9])(?P<region>(?:\(?[0-9]{{5}}\)? ?)?(?:{_PROVINCE} ?(?:(?!으로|에서|까지|"
+    rf"부터)[가-힣]{{2,3}} (?=[가-힣0-9]{{2,8}}(?:로|길|동) ?[0-9]))?)?(?:{_TOWN} "
+    rf"?){{0,2}}(?:{_VILLAGE} "
     rf"?)?(?:{_QUARTER} )?)"
     rf"(?P<place>{_HOME}|{_ROAD}|{_LOT})"
 )

@@ -1,7 +1,7 @@
 """The text as recognisers read it: one spelling for each sign, and the way back to the characters as written.
 
 NFC puts decomposed Hangul together; NFKC is not used, for it eats jamo (`ㅋㅡ` becomes `크`). Full-width signs, every
-script's decimal digits, dashes and odd spaces become their ASCII sisters, and invisible characters fall away.
+script's digits, those in circles too, dashes and odd spaces become their ASCII sisters; invisible characters fall away.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STRAY_HOLE: Final = "\ufffd"
 _DASHES: Final = "‐‑‒–—―⁃−﹘﹣－﹣ㅡ─━ー"
 _SPACES: Final = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t"
 _LIKE_STARS: Final = "•●○◯＊※"
-_LIKE_DOTS: Final = "·․∙。"
+_LIKE_DOTS: Final = "·․∙。★☆♥♡"
 _INVISIBLE: Final = "\u034f\u115f\u1160\u20e3\u3164\uffa0"
 _MARKS: Final = "\u0300-\u036f\u3099\u309a"
 _MARK: Final = re.compile(f"[{_MARKS}]")
@@ -47,8 +47,8 @@ def _signs() -> dict[str, str]:
     for code in (*range(0x80, 0x10000), *range(0x1D7CE, 0x1D800), *range(0xE0000, 0xE0080)):
         char = chr(code)
         category = unicodedata.category(char)
-        if category == "Nd":
-            signs[char] = str(unicodedata.decimal(char))
+        if (digit := unicodedata.digit(char, None)) is not None:
+            signs[char] = str(digit)
         elif category == "Cf" or 0xFE00 <= code <= 0xFE0F:
             signs[char] = ""
     signs |= {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}

@@ -48,7 +48,7 @@ _PASSWORD: Final = re.compile(
 
 _COMMON: Final = re.compile(
     r"(?:dm|id|pc|qr|app|url|live|api|ai|sns|vip|event|pay|story|reels|bot|tv|no|on|off|ver|lite|sk|kt|lg|pw|"
-    r"(?=[0-9.\-]{1,9}$)[0-9.\-]*)$",
+    r"(?=[0-9.\-]{1,9}$)[0-9.\-]*|[0-9]+[월일시분번개명살층원])$",
     re.IGNORECASE,
 )
 _ASKING: Final = re.compile(

@@ -76,6 +76,8 @@ ALSO_WORDS: Final = frozenset(_ALSO_WORDS_TEXT.split())
 """Given names that are words as well: without a family name they are a name only after "제 이름은"."""
 
 _NOT_NAMES_TEXT: Final = """
+변경은 정상은 안정은 조정은 한정은 고정은 배경은 신경은 안경은 구경은 구성은 이성은 정성은 지성은
+현상은 임상은 진정은 인정은 우정은 전경은 여정은 손상은
 강아지 강원도 고민은 고소미 고시원 고지서 공무원 공연은 구매자 국민은 도라지 도우미 망아지 명세서
 문의은 배우자 사연은 사진은 서대문 소세지 송아지 신고은 신도림 신문지 신청서 신청은 신청자 안경원
 안내은 양식은 여우비 연예인 오늘은 외국인 우주인 원주민 유람선 유명인 유아원 유치원 이번은 이상은

@@ -44,7 +44,7 @@ _OWNER: Final = re.compile(
 )
 _ANNOUNCERS = (
     "이름|성함|성명|본명|예금주|입금자명|입금자|받는 사람|받는사람|받는 분|받는분|수령인|수취인|"
-    "보호자|신청자|신청인|예약자|주문자|담당자|대표자"
+    "보호자|신청자|신청인|예약자|주문자|담당자|대표자|작성자|참석자|발표자|진행자|민원인"
 )
 _ANNOUNCED: Final = re.compile(
     rf"(?:{_ANNOUNCERS})(?: ?(?:성함|이름))?(?P<is>은요|은|는|이|가|을|를|도)?(?P<gap>[ :=]{{0,3}})['\"“‘]?"
@@ -134,7 +134,11 @@ def _find_announced(text: str) -> Iterator[Span]:
 
 def _looks_like_name(word: str, name: str) -> bool:
     """After 성함 and 예금주 there stands a name: three syllables that begin with a family name will do."""
-    return not word.startswith(("이름", "담당자", "보호자", "신청자")) and len(name) == 3 and name[0] in SURNAMES
+    return (
+        not word.startswith(("이름", "담당자", "보호자", "신청자", "참석자", "진행자"))
+        and len(name) == 3
+        and name[0] in SURNAMES
+    )
 
 
 def _find_called(text: str) -> Iterator[Span]:

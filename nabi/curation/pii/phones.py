@@ -10,6 +10,7 @@ from nabi.curation.pii.family import Family, Span
 from nabi.curation.pii.numbers import ALONE, GAP, OVER, SPELLED, SPOKEN_GAP, STAR, long_number
 
 _DIGIT = rf"(?:[0-9]|{STAR})"
+_LETTERED_DIGIT = rf"(?:[0-9oOlI]|{STAR})"
 _AREA = r"2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|80|50[2-8]|30"
 _SERVICE = "1522|1533|1544|1566|1577|1588|1599|1600|1644|1661|1666|1668|1670|1688|1800|1811|1833|1855|1877|1899"
 _UNIT = r" ?(?:원|명|개|회|년|시|점|km|kg|g|m|ml|분|위|번지|칼로리|kcal|건|쪽|포인트)"
@@ -18,7 +19,9 @@ _WRITTEN: Final = re.compile(
     rf"{ALONE}(?:(?:\+|00)?82{GAP}\(?0?\)?|\(?0)(?:1[016789]|{_AREA}){GAP}{_DIGIT}{{3,4}}{GAP}{_DIGIT}{{4}}{OVER}"
     rf"|{ALONE}0[ .]?1[ .]?[016789](?:[ .\-]{{0,3}}[0-9]){{7,8}}{OVER}"
 )
-_LETTERED: Final = re.compile(rf"{ALONE}[0oOㅇ][1lI|][0oOㅇ]{GAP}{_DIGIT}{{3,4}}{GAP}{_DIGIT}{{4}}{OVER}")
+_LETTERED: Final = re.compile(
+    rf"{ALONE}[0oOㅇ][1lI|][0oOㅇ]{GAP}{_LETTERED_DIGIT}{{3,4}}{GAP}{_LETTERED_DIGIT}{{4}}{OVER}"
+)
 _SERVICE_NUMBER: Final = re.compile(rf"{ALONE}(?:{_SERVICE}){GAP}[0-9]{{4}}{OVER}(?!{_UNIT})")
 _OPENING_HOURS: Final = re.compile(r"1[68]00 ?[\-~] ?(?:1[6-9]|2[0-4])[0-5]0")
 _LOCAL: Final = re.compile(
