@@ -19,8 +19,9 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
 from nabi.conversations.records import Conversation
+from nabi.conversations.words import Words
 from nabi.database.engine import Database
-from nabi.database.inserts import batches, insert_new
+from nabi.database.inserts import BATCH, batches, insert_new
 from nabi.database.tables import (
     Base,
     ConversationRow,
@@ -209,6 +210,8 @@ class Erasures:
             row = session.get_one(ErasureRow, erasure.id)
             if row.state != "pending":
                 return
+            if orphans := _orphans(session, erasure):
+                self._take_out(session, row, SetApartRow, SetApartRow.id.in_(orphans), name="raw rows without an owner")
             for table in (ConversationRow, LearnedRow, DatasetRowRow):
                 self._take_out(session, row, table, table.conversation_id.in_(buried))
             if erasure.kind == "drop":
@@ -219,11 +222,16 @@ class Erasures:
             row.state = "emptied"
 
     def _take_out(
-        self, session: Session, request: ErasureRow, table: type[Base], *conditions: ColumnElement[bool]
+        self,
+        session: Session,
+        request: ErasureRow,
+        table: type[Base],
+        *conditions: ColumnElement[bool],
+        name: str | None = None,
     ) -> None:
         num = session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
         if num:
-            noted = {"erasure_id": request.id, "place": "database", "name": table.__tablename__}
+            noted = {"erasure_id": request.id, "place": "database", "name": name or table.__tablename__}
             insert_new(session, ErasureEntryRow, [{**noted, "num": num, "at": self._clock()}])
             session.execute(delete(table).where(*conditions))
 
@@ -275,12 +283,8 @@ def why_row_refused(session: Session, user_key: str | None, raw: str | None) -> 
     """The same for a raw row that never became a conversation: its time is unknown, so any request covers it."""
     if user_key is not None and (asked := _requests_of(session, {user_key}).get(user_key)):
         return REASONS[asked[-1].kind]
-    found = _CONVERSATION_ID.search(raw or "")
-    if not found:
-        return None
-    try:
-        named = json.loads(found[1])
-    except ValueError:  # a control character inside
+    named = _named_in(raw or "")
+    if named is None:
         return None
     kind = session.scalars(
         select(ErasureRow.kind)
@@ -334,6 +338,29 @@ def _apart(erasure: Erasure) -> list[ColumnElement[bool]]:
         own &= or_(SetApartRow.raw.is_not(None), SetApartRow.conversation_id.in_(buried))
     # A raw conversation names the people that it quotes by their keys.
     return [or_(own, unowned, SetApartRow.raw.contains(erasure.user_key, autoescape=True))]
+
+
+def _orphans(session: Session, erasure: Erasure) -> list[int]:
+    """Raw rows of nobody that name one of the conversations or hold its words, as a row cut short may."""
+    buried = select(TombstoneRow.conversation_id).where(TombstoneRow.erasure_id == erasure.id)
+    ids = set(session.scalars(buried))
+    held = session.scalars(select(ConversationRow.messages).where(ConversationRow.conversation_id.in_(buried)))
+    words = Words(message["content"] for messages in held for message in messages)
+    raw = select(SetApartRow.id, SetApartRow.raw).where(SetApartRow.user_key.is_(None), SetApartRow.raw.is_not(None))
+    found = []
+    for row in session.execute(raw.execution_options(yield_per=BATCH)):
+        if _named_in(row.raw) in ids or words.count(row.raw.encode()):
+            found.append(row.id)
+    return found
+
+
+def _named_in(raw: str) -> str | None:
+    """The conversation that a raw row names."""
+    found = _CONVERSATION_ID.search(raw)
+    try:
+        return str(json.loads(found[1])) if found else None
+    except ValueError:  # a control character inside
+        return None
 
 
 def _standing(session: Session, kind: Kind, user_key: str, also: ColumnElement[bool]) -> ErasureRow | None:

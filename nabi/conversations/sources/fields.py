@@ -37,6 +37,7 @@ _WITHHELD = (NO_PERMISSION, NO_PERSONA, OTHER_PERSONA)
 _USER_ID_VALUE = re.compile(
     r'("(?:user_id|speaker_id|speaker)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[\[{].*|[^\s,}\]]+)', re.DOTALL
 )
+_WHOLE_USER_ID = re.compile(r'"user_id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
 # The replacement character, halves of a surrogate pair, and control characters other than tab and line ends.
 _DAMAGE = re.compile(r"[\ufffd\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -170,6 +171,19 @@ def key_of_user(row: Fields, key: bytes) -> str | None:
     """Keyed hash of the row's user, when it names one."""
     who = identifier(row, "user_id")
     return None if who is None else user_key(who, key)
+
+
+def key_in_text(line: Line, key: bytes) -> str | None:
+    """The same for a row that cannot be parsed: kept apart without its owner, it would be missed by their deletion."""
+    text = line.text if line.text is not None else line.raw.decode("utf-8", "replace")
+    found = _WHOLE_USER_ID.search(text)
+    if found is None:
+        return None
+    try:
+        who = str(json.loads(found[1])).strip()
+        return user_key(who, key) if who else None
+    except ValueError:  # a control character or half a surrogate pair inside
+        return None
 
 
 def consent(row: Fields) -> Consent:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nabi.conversations.records import Conversation
 from nabi.conversations.sources.documents import read_array, starts_an_array
-from nabi.conversations.sources.fields import Fields, RowError, key_of_user, or_none, parse, refused
+from nabi.conversations.sources.fields import Fields, RowError, key_in_text, key_of_user, or_none, parse, refused
 from nabi.conversations.sources.lines import Line, read_lines
 from nabi.conversations.sources.rows import Accepted, Delivery, Row
 
@@ -50,4 +50,5 @@ def _read_row(line: Line, delivery: Delivery, make: Make, owner: Owner, key_of: 
         return Accepted(line.number, made.conversation, made.speaker)
     except RowError as error:
         whose = or_none(owner, row, delivery) or delivery.persona_id
-        return refused(line, error, persona_id=whose, key=or_none(key_of, row, delivery.key))
+        key = or_none(key_of, row, delivery.key) or key_in_text(line, delivery.key)
+        return refused(line, error, persona_id=whose, key=key)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nabi.conversations.erasure import DELETED, DROPPED, WITHDRAWN, Entry
+from nabi.conversations.ingest import ingest_file
+from nabi.conversations.keys import user_key
 from nabi.conversations.records import Consent, Conversation, Message
 from nabi.conversations.store import ConversationStore, SetApart
 from nabi.database.engine import Database
@@ -208,3 +211,38 @@ def test_a_report_keeps_what_was_noted_first(store: ConversationStore) -> None:
     store.erasures.note(request, [Entry("logs", "a.log", 3)])
     store.erasures.note(request, [Entry("logs", "a.log", 0), Entry("logs", "b.log", 1)])
     assert store.erasures.entries(request) == [Entry("logs", "a.log", 3), Entry("logs", "b.log", 1)]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ['{"conversation_id": "c1", "messages": [', '{"messages": [{"role": "user", "content": "아주 긴 비밀 이야기"'],
+)
+def test_broken_rows_of_nobody_go_when_they_name_or_quote_what_goes(store: ConversationStore, raw: str) -> None:
+    store.add(
+        [
+            said(
+                1,
+                messages=(Message(role="user", content="아주 긴 비밀 이야기"), Message(role="assistant", content="네")),
+            )
+        ]
+    )
+    store.set_apart_rows([SetApart("bot", "chat", "unusable row", raw=raw)])
+    store.set_apart_rows([SetApart("bot", "chat", "unusable row", raw='{"conversation_id": "c2", "messages": "네"')])
+    request = store.forget_person(HANA, who="hana")
+    store.erasures.empty(request)
+    assert [item.raw for item in store.list_set_apart()] == ['{"conversation_id": "c2", "messages": "네"']
+    assert Entry("database", "raw rows without an owner", 1) in store.erasures.entries(request)
+
+
+def test_a_broken_line_still_tells_whose_it_is(store: ConversationStore, tmp_path: Path) -> None:
+    """Kept apart without its owner it would be missed by a deletion."""
+    key = b"k" * 32
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        '{"conversation_id": "x", "user_id": " hana ", "messages": [{"role": "user", "content": "내 비밀은\n'
+    )
+    ingest_file(log, "chat", store, "bot", key)
+    [item] = store.list_set_apart()
+    assert item.user_key == user_key("hana", key)
+    store.erasures.empty(store.forget_person(user_key("hana", key), who="hana"))
+    assert store.list_set_apart() == []
