@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from nabi.conversations.records import Conversation, Fact, Message
-from nabi.curation.pii.mask import Masked, mask
+from nabi.curation.pii.mask import Doubt, Masked, mask
 from nabi.curation.verdict import KEPT, Filter, Kept, Refused
 
 REASON = "pii"
@@ -38,11 +38,14 @@ def doubtful_pii_filter(public: Collection[str] = ()) -> Filter:
     """
 
     def check_pii(conversation: Conversation) -> Kept | Refused:
-        entries = (*public, *(value for fact in conversation.facts for value in fact.values()))
+        values = tuple(value for fact in conversation.facts for value in fact.values())
+        for value in values:
+            if doubtful := mask(value, (value,)).doubtful:
+                return Refused(REASON, f"{_described(doubtful[0])} in a retrieved item")
         for place, message in enumerate(conversation.messages):
             if message.role == "system":
                 continue
-            masked = mask(message.content, entries)
+            masked = mask(message.content, (*public, *values))
             if masked.doubtful or masked.found:
                 return Refused(REASON, f"{_seen(masked)} in turn {place + 1} ({message.role})")
         return KEPT
@@ -53,9 +56,12 @@ def doubtful_pii_filter(public: Collection[str] = ()) -> Filter:
 def _seen(masked: Masked) -> str:
     """What was seen, without quoting it."""
     if masked.doubtful:
-        doubt = masked.doubtful[0]
-        return f"{doubt.reason} of {doubt.end - doubt.start} signs"
+        return _described(masked.doubtful[0])
     return f"{masked.found[0].kind} that was not masked"
+
+
+def _described(doubt: Doubt) -> str:
+    return f"{doubt.reason} of {doubt.end - doubt.start} signs"
 
 
 def _mask_message(message: Message, public: Collection[str]) -> Message:

@@ -66,11 +66,7 @@ def mask(text: str, public: Collection[str] = ()) -> Masked:
             found.append(Found(span.kind, *folded.span(span.start, span.end)))
             folded = folded.punch(span.start, span.end)
     found.sort(key=lambda secret: secret.start)
-    doubtful = tuple(
-        Doubt(doubt.reason, *folded.span(doubt.start, doubt.end))
-        for doubt in find_doubts(folded.text)
-        if not _is_public(Span("전화번호", doubt.start, doubt.end), folded.text, open_texts)
-    )
+    doubtful = tuple(Doubt(doubt.reason, *folded.span(doubt.start, doubt.end)) for doubt in find_doubts(folded.text))
     return Masked(_replace(text, found), tuple(found), doubtful)
 
 

@@ -64,3 +64,20 @@ def test_what_was_not_masked_is_refused() -> None:
     conversation = talk(("user", "hana@daum.net이에요"), ("assistant", "네, 감사합니다!"))
     assert doubtful_pii_filter()(conversation) == Refused("pii", "이메일 that was not masked in turn 1 (user)")
     assert doubtful_pii_filter()(mask_conversation(conversation)) == KEPT
+
+
+def test_a_number_in_a_retrieved_item_explains_nothing() -> None:
+    """It may have come into the item by the same leak: open entries are for shops, not for unknown numbers."""
+    item: Fact = {"가게": "해맑은분식", "메모": "918273-04-918273"}
+    conversation = mask_conversation(talk(("user", "메모 읽어 줘"), ("assistant", "918273-04-918273"), facts=(item,)))
+    assert doubtful_pii_filter()(conversation) == Refused("pii", "long number of 16 signs in a retrieved item")
+
+
+def test_a_canary_planted_a_hundred_times_is_in_nothing_that_is_kept() -> None:
+    canaries = ("010-9182-7364", "900101-1827364", "canary.secret@naver.com", "918273-04-918273", "4539-1488-0343-6467")
+    judge = doubtful_pii_filter()
+    for turn in range(100):
+        canary = canaries[turn % len(canaries)]
+        told = ("user", f"국민은행 {canary}이요"), ("assistant", f"{canary} 맞죠?")
+        conversation = mask_conversation(talk(*told, facts=({"메모": canary},) if turn % 2 else ()))
+        assert isinstance(judge(conversation), Refused) or canary not in conversation.model_dump_json()
