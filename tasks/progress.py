@@ -15,6 +15,7 @@ logger = logging.getLogger("nabi.progress")
 # Requirement B2: where each phase of a training lies on one bar.
 DATASET_SHARE, TRAINING_SHARE = 30.0, 60.0
 _SECONDS_BETWEEN_UPDATES = 1.0  # each update is a request to the server
+_POINTS_BETWEEN_LINES = 10.0  # percentage points; a terminal is read line by line
 
 
 def training_progress(key: str) -> Callable[[float, str], None]:
@@ -24,16 +25,17 @@ def training_progress(key: str) -> Callable[[float, str], None]:
         key: names the bar, e.g. `nabiyam-20260701t0300`; lower case, digits and dashes.
     """
     bar = cast(UUID, create_progress_artifact(progress=DATASET_SHARE, key=key, description="dataset ready"))
-    last_update = 0.0
+    last_update, last_line = 0.0, -_POINTS_BETWEEN_LINES
 
     def report(share: float, message: str) -> None:
-        nonlocal last_update
-        now = time.monotonic()
-        if share < 1 and now - last_update < _SECONDS_BETWEEN_UPDATES:
-            return
-        last_update = now
+        nonlocal last_update, last_line
         percent = DATASET_SHARE + TRAINING_SHARE * share
-        update_progress_artifact(artifact_id=bar, progress=percent, description=message)
-        logger.info("%3.0f %%  %s", percent, message)
+        now = time.monotonic()
+        if share >= 1 or now - last_update >= _SECONDS_BETWEEN_UPDATES:
+            last_update = now
+            update_progress_artifact(artifact_id=bar, progress=percent, description=message)
+        if share >= 1 or percent - last_line >= _POINTS_BETWEEN_LINES:
+            last_line = percent
+            logger.info("%3.0f %%  %s", percent, message)
 
     return report
