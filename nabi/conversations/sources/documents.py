@@ -97,19 +97,23 @@ def read_array(path: Path) -> Iterator[Line]:
         yield scanner.rest(broken)
 
 
+Standing = tuple[int, tuple[int, int]]
+"""A place in a text, and the last place whose line was counted with that line."""
+
+
 class JsonScanner:
-    """Walks through a JSON text value by value, without building the whole. `place` is where it stands."""
+    """Walks through a JSON text value by value, without building the whole."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self.place = 0
+        self._place = 0
         self._counted = (0, 1)  # a place, and the line that it stands in
 
     def peek(self) -> str:
         """The next character that is no blank; empty at the end."""
-        match = _BLANK.match(self._text, self.place)
-        self.place = match.end() if match else self.place
-        return self._text[self.place : self.place + 1]
+        match = _BLANK.match(self._text, self._place)
+        self._place = match.end() if match else self._place
+        return self._text[self._place : self._place + 1]
 
     def value(self) -> Line:
         """Take the next value, as text.
@@ -118,9 +122,9 @@ class JsonScanner:
             BrokenJson: there is none; the place stays before it.
         """
         self.peek()
-        start, number = self.place, self.line()
-        self.place = self._end_of_value()
-        text = self._text[start : self.place]
+        start, number = self._place, self.line()
+        self._place = self._end_of_value()
+        text = self._text[start : self._place]
         raw = text.encode("utf-8", "backslashreplace")
         if len(raw) > MAX_LINE_BYTES:
             return Line(number, None, f"the row is longer than {MAX_LINE_BYTES:,} bytes", raw)
@@ -135,10 +139,18 @@ class JsonScanner:
         for _ in self._members("{", "}"):
             if self.peek() != '"':
                 raise BrokenJson("a key in quotes is missing")
-            key = json.loads(self._text[self.place : (end := self._end_of_value())])
-            self.place = end
+            key = json.loads(self._text[self._place : (end := self._end_of_value())])
+            self._place = end
             self._take(":")
             yield key
+
+    def standing(self) -> Standing:
+        """Where it stands, to come back to."""
+        return self._place, self._counted
+
+    def come_back(self, standing: Standing) -> None:
+        """Stand again where it stood."""
+        self._place, self._counted = standing
 
     def end(self) -> None:
         """Make sure that nothing follows."""
@@ -147,15 +159,15 @@ class JsonScanner:
 
     def line(self) -> int:
         """The line, from 1, of the next value."""
-        place, number = self._counted if self._counted[0] <= self.place else (0, 1)
-        number += self._text.count("\n", place, self.place)
-        self._counted = (self.place, number)
+        place, number = self._counted
+        number += self._text.count("\n", place, self._place)
+        self._counted = (self._place, number)
         return number
 
     def rest(self, broken: BrokenJson) -> Line:
         """All that is left, as one row that cannot be read."""
         self.peek()
-        rest = self._text[self.place :].encode("utf-8", "backslashreplace")
+        rest = self._text[self._place :].encode("utf-8", "backslashreplace")
         return Line(self.line(), None, f"the file is no valid JSON from here on: {broken}", rest)
 
     def _members(self, opening: str, closing: str) -> Iterator[None]:
@@ -163,18 +175,18 @@ class JsonScanner:
         if self.peek() != closing:
             yield
             while self.peek() == ",":
-                self.place += 1
+                self._place += 1
                 yield
         self._take(closing)
 
     def _take(self, sign: str) -> None:
         if self.peek() != sign:
             raise BrokenJson(f"{sign} is missing")
-        self.place += 1
+        self._place += 1
 
     def _end_of_value(self) -> int:
         try:
-            return _DECODER.raw_decode(self._text, self.place)[1]
+            return _DECODER.raw_decode(self._text, self._place)[1]
         except RecursionError as error:
             raise BrokenJson("it is nested too deeply") from error
         except json.JSONDecodeError as error:

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nabi.conversations.sources.clock import LOCAL_ZONE, moment_in_name
-from nabi.conversations.sources.documents import read_document
+from nabi.conversations.sources.documents import MAX_DOCUMENT_BYTES, read_document
 from nabi.conversations.sources.lines import read_lines
 from nabi.conversations.sources.meeting_json import meetings_in
 from nabi.conversations.sources.rows import Delivery, Row
@@ -67,7 +67,7 @@ def _meetings(path: Path, delivery: Delivery) -> Iterator[Meeting]:
     started_at = delivery.happened_at or moment_in_name(path.stem)
     name = _name(path, started_at)
     found = meeting_format(path)
-    if found == JSON:
+    if found == JSON or path.stat().st_size > MAX_DOCUMENT_BYTES:
         yield from meetings_in(read_document(path), name, started_at)
         return
     read = read_spoken_text if found == TEXT else read_subtitles

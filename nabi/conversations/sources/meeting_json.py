@@ -72,7 +72,7 @@ def _objects(scanner: JsonScanner) -> Iterator[_Found | Line]:
 
 def _object(scanner: JsonScanner) -> Iterator[_Found | Line]:
     """The next value; a meeting that breaks off is given up to there."""
-    start = scanner.place
+    start = scanner.standing()
     if scanner.peek() != "{":
         yield scanner.value()
         return
@@ -89,13 +89,13 @@ def _object(scanner: JsonScanner) -> Iterator[_Found | Line]:
                 found.header[key] = scanner.value()
     except BrokenJson:
         if found.segments is None:
-            scanner.place = start
+            scanner.come_back(start)
             raise
         found.is_broken = True
         yield found
         raise
     if found.segments is None and "segments" not in found.header:
-        scanner.place = start
+        scanner.come_back(start)
         yield scanner.value()
     else:
         yield found

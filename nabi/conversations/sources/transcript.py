@@ -7,6 +7,7 @@ person said, and what comes after a row that could not be read answers nothing t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -85,7 +86,7 @@ class _Utterance:
 
 def rows_of(meeting: Meeting, delivery: Delivery) -> Iterator[Row]:
     """Each utterance, and each row that could not be read, accepted or refused, in the order of the speech."""
-    earlier: list[_Utterance] = []
+    earlier: deque[_Utterance] = deque(maxlen=MAX_QUOTED)
     for part in _utterances(meeting, delivery):
         if isinstance(part, Refused):
             earlier.clear()
