@@ -79,7 +79,7 @@ class Conversation(Frozen):
 
     conversation_id: str
     persona_id: str
-    source: str = Field(description="chat, meeting, search, agents, or bootstrap for catalogue dialogues")
+    source: str = Field(description="chat, character, meeting, search, agents, a chat row's own, or bootstrap")
     occurred_at: Moment
     messages: tuple[Message, ...]
     facts: tuple[Fact, ...] = Field(default=(), description="what was retrieved as context for the last answer")
