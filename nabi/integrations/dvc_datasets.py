@@ -7,6 +7,7 @@ while it is being written: a lock of our own spans writing and adding, which is 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -137,6 +138,19 @@ class DatasetVersions:
         with self._locked(), _plain_errors():
             self._write_pointer(self._pointer, version, self.datasets.name)
             self._pull(self._pointer, version)
+
+    def parts(self) -> dict[str, dict[str, str]]:
+        """Version → persona → digest of that persona's files; versions with the same digest hold the same rows."""
+        with self._locked(), _plain_errors():
+            listed: dict[str, dict[str, list[str]]] = {}
+            for version, files in self._stores(self._repo()).versions().items():
+                for file in sorted(files, key=lambda file: file["relpath"]):
+                    named = f"{file['md5']} {file['relpath']}"
+                    listed.setdefault(version, {}).setdefault(_folder_of(file), []).append(named)
+        return {
+            version: {part: hashlib.sha256("\n".join(names).encode()).hexdigest() for part, names in parts.items()}
+            for version, parts in listed.items()
+        }
 
     def contents(self) -> Iterator[bytes]:
         """Every text that any version, the datasets folder or a checkout holds, wherever it lies; some come twice."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,7 @@ def trace(platform: Platform, name: str, *, all_ids: bool = False) -> Trace:
     if is_version_name(name):
         return _of_adapter(platform, name, all_ids=all_ids)
     lineage = platform.lineage
-    if samples := lineage.samples_in(lineage.newest(name)):
+    if samples := _held_by(platform, lineage.newest(name)):
         return _of_dataset(platform, name, samples, all_ids=all_ids)
     if samples := lineage.samples_named(name):
         return _forward(platform, "sample", name, samples, {})
@@ -103,8 +103,10 @@ def trace_person(platform: Platform, user_key: str) -> Trace:
 
 def _forward(platform: Platform, kind: str, name: str, samples: list[SampleTrace], facts: dict[str, Any]) -> Trace:
     datasets: dict[str, Counter[str]] = {}
+    parts = platform.datasets.parts() if samples else {}
     for sample in samples:
-        datasets.setdefault(sample.dataset_version, Counter())[sample.part] += 1
+        for version in _carriers(parts, sample):
+            datasets.setdefault(version, Counter())[sample.part] += 1
     trained = {(sample.persona_id, sample.dataset_version) for sample in samples if sample.part == "train"}
     return Trace(
         kind=kind,
@@ -116,6 +118,25 @@ def _forward(platform: Platform, kind: str, name: str, samples: list[SampleTrace
     )
 
 
+def _carriers(parts: Mapping[str, Mapping[str, str]], sample: SampleTrace) -> list[str]:
+    """The versions that hold a sample: a version is the data of all personas, and is noted for one that made it."""
+    own = parts.get(sample.dataset_version, {}).get(sample.persona_id)
+    if own is None:
+        return [sample.dataset_version]
+    return sorted(version for version, held in parts.items() if held.get(sample.persona_id) == own)
+
+
+def _held_by(platform: Platform, version: str) -> list[SampleTrace]:
+    """The samples of all personas in a version, wherever each one's rows were first noted; nothing for another name."""
+    parts = platform.datasets.parts() if version.endswith(".dir") else {}
+    found: list[SampleTrace] = []
+    for persona_id, own in parts.get(version, {}).items():
+        same = sorted(other for other, held in parts.items() if held.get(persona_id) == own)
+        rows = (platform.lineage.samples_in(other, persona_id) for other in same)
+        found += next((samples for samples in rows if samples), [])
+    return found
+
+
 def _of_dataset(platform: Platform, name: str, samples: list[SampleTrace], *, all_ids: bool) -> Trace:
     version = platform.lineage.newest(name)
     facts: dict[str, Any] = {"personas": sorted({sample.persona_id for sample in samples})}
@@ -123,7 +144,14 @@ def _of_dataset(platform: Platform, name: str, samples: list[SampleTrace], *, al
         facts["written anew as"] = version
     if before := platform.lineage.ancestors(version):
         facts["takes the place of"] = before
-    found = _forward(platform, "dataset", name, samples, facts)
+    trained = {(sample.persona_id, version) for sample in samples}
+    found = Trace(
+        kind="dataset",
+        id=name,
+        facts=facts,
+        adapters=_adapters(platform, trained),
+        datasets={version: dict(Counter(sample.part for sample in samples))},
+    )
     return _with_conversations(platform, found, samples, all_ids=all_ids)
 
 

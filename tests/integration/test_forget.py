@@ -131,6 +131,22 @@ def test_lineage_leads_from_a_conversation_to_what_is_live_and_back(planted: Pla
     assert {adapter["adapter"] for adapter in person["adapters"]} == planted.tainted
 
 
+def test_lineage_names_every_version_that_holds_a_conversation(planted: Planted) -> None:
+    """Also those that another persona's pass made: a version is the data of all personas."""
+    for hers in ("c002", "c009"):
+        holders = {
+            version
+            for version, personas in planted.files.items()
+            for files in personas.values()
+            if any(f'"{hers}"'.encode() in body for body in files.values())
+        }
+        found = json.loads(nabi("lineage", hers, "--json"))
+        assert len(holders) > 1
+        assert set(found["datasets"]) == holders
+        for version in holders:
+            assert hers in json.loads(nabi("lineage", version, "--all", "--json"))["conversation_ids"]
+
+
 def test_after_a_deletion_lineage_says_so(planted: Planted) -> None:
     nabi("forget", "--user", HANA)
     hers = sorted(planted.hanas)[0]
