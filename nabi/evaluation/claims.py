@@ -40,10 +40,17 @@ _REACH = 14
 
 @dataclass(frozen=True)
 class Given:
-    """What the model could know: the facts, and the turns with the persona's prompt."""
+    """What the model could know.
+
+    Attributes:
+        facts: the retrieved context.
+        turns: all that was said before, with the persona's prompt.
+        asked: the user's share of the turns.
+    """
 
     facts: tuple[Fact, ...]
     turns: str
+    asked: str
 
     @cached_property
     def text(self) -> str:
@@ -115,12 +122,12 @@ def claims_of(text: str, given: Given, vocabulary: Vocabulary) -> set[Claim]:
 
 
 def _figure_claims(text: str, mentions: Sequence[Mention], given: Given) -> Iterable[Claim]:
-    asked = find_quantities(given.turns)
+    said_before = find_quantities(given.turns)
     for quantity in find_quantities(text):
         if not quantity.is_claim:
             continue
         stands = quantity.is_among(given.quantities)
-        swapped = stands and not quantity.is_among(asked) and _belongs_elsewhere(quantity, mentions, given.facts)
+        swapped = stands and not quantity.is_among(said_before) and _belongs_elsewhere(quantity, mentions, given.facts)
         yield Claim(quantity.kind, f"{min(quantity.values):g}", supported=stands and not swapped)
 
 
@@ -149,8 +156,9 @@ def _trait_claims(text: str, mentions: Sequence[Mention], given: Given, vocabula
         if polarity is None:
             continue
         values = {squeeze(fact[label]) for fact in about if label in fact}
-        unknown = not values
-        supported = bool(values & YES_WORDS) if polarity else unknown or bool(values & NO_WORDS)
+        if values - YES_WORDS - NO_WORDS:
+            continue  # here the label holds a list or a description, as in "알레르기: 우유, 밀"
+        supported = bool(values & YES_WORDS) if polarity else not values or bool(values & NO_WORDS)
         yield Claim("trait", label, supported=supported)
 
 
@@ -170,14 +178,14 @@ def _polarity(text: str, label: str) -> bool | None:
 def passed_on(answer: str, reference: str, given: Given) -> tuple[int, int]:
     """How many things the reference takes from the facts, and how many of those the answer has too.
 
-    What the turns already said (the dish that was asked for) is not taken from the facts; a trait is, since a question
+    What the user already said (the dish that was asked for) is not taken from the facts; a trait is, since a question
     about it doesn't answer it. Where there are no facts and the reference says so, saying so is the one thing to pass
     on.
     """
     if not given.facts:
         expected = admits_not_knowing(reference)
         return int(expected), int(expected and admits_not_knowing(answer))
-    taken = _fact_items(reference, given) - _fact_items(given.turns, given)
+    taken = _fact_items(reference, given) - _fact_items(given.asked, given)
     taken |= _fact_traits(reference, given)
     has = _fact_items(answer, given) | _fact_traits(answer, given)
     return len(taken), len(taken & has)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from nabi.conversations.records import Fact
-from nabi.evaluation.quantities import find_quantities
+from nabi.evaluation.quantities import Quantity, find_quantities
 
 YES_WORDS = frozenset({"예", "네", "가능", "있음", "o", "y", "yes", "true"})
 NO_WORDS = frozenset({"아니요", "아니오", "불가", "불가능", "없음", "x", "n", "no", "false"})
@@ -58,10 +58,17 @@ def names_in(facts: Iterable[Fact]) -> set[str]:
 def _is_name(item: str) -> bool:
     if squeeze(item) in YES_WORDS | NO_WORDS or not 2 <= len(squeeze(item)) <= MAX_NAME_CHARACTERS:
         return False
-    left = list(item)
-    for quantity in find_quantities(item):
-        left[quantity.start : quantity.end] = [" "] * (quantity.end - quantity.start)
-    return sum(char.isalpha() for char in left) >= 2
+    figures = find_quantities(item)
+    letters = sum(char.isalpha() for char in _blanked(item, figures))
+    return letters >= (3 if figures else 2)  # "8,000원 이상" is a condition, not a name
+
+
+def _blanked(text: str, places: Iterable[Mention | Quantity]) -> str:
+    """The text with spaces where something was found."""
+    left = list(text)
+    for place in places:
+        left[place.start : place.end] = [" "] * (place.end - place.start)
+    return "".join(left)
 
 
 def find_mentions(text: str, names: Iterable[str]) -> list[Mention]:
@@ -97,10 +104,8 @@ def garbled_names(text: str, mentions: Sequence[Mention], names: Iterable[str], 
         names: the names in the facts of this prompt.
         given: all that the model was shown; words in it are no inventions.
     """
-    free = list(text)
-    for mention in mentions:
-        free[mention.start : mention.end] = [" "] * (mention.end - mention.start)
-    words = dict.fromkeys(re.findall(r"\w+", "".join(free)))
+    free = _blanked(_blanked(text, mentions), find_quantities(text))
+    words = dict.fromkeys(re.findall(r"\w+", free))
     invented = (word for word in words if not any(_begins_a_word(form, given) for form in (word, _stem(word))))
     return {_stem(word) for word in invented if any(_garbles(word, name) for name in names)}
 

@@ -151,6 +151,7 @@ def _groundedness(persona: Persona, prompts: Sequence[EvalPrompt], texts: Sequen
         predictions=list(texts),
         references=references,
         turns=[shown.turns for shown in given],
+        asked=[shown.asked for shown in given],
         facts=[[_entries(fact) for fact in shown.facts] for shown in given],
         vocabulary=build_vocabulary(zip(references, given, strict=True)),
     )
@@ -158,8 +159,12 @@ def _groundedness(persona: Persona, prompts: Sequence[EvalPrompt], texts: Sequen
 
 def given_of(persona: Persona, prompt: EvalPrompt) -> Given:
     """What a model could know for this prompt: its facts, and the persona's prompt with the turns so far."""
-    turns = [persona.system_prompt, *(message.content for message in prompt.sample.messages[:-1])]
-    return Given(prompt.sample.facts if persona.uses_facts else (), "\n".join(turns))
+    before = prompt.sample.messages[:-1]
+    return Given(
+        facts=prompt.sample.facts if persona.uses_facts else (),
+        turns="\n".join([persona.system_prompt, *(message.content for message in before)]),
+        asked="\n".join(message.content for message in before if message.role == "user"),
+    )
 
 
 def _entries(fact: Mapping[str, str]) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ class Groundedness(PerSampleMetric):
     Claims are figures, names of the catalogue and yes-or-no traits; see `nabi.evaluation.claims`.
 
     Inputs: `predictions`, `references` (answers), `facts` (lists of items, each a list of label and value), `turns`
-    (what was said before, with the persona's prompt), and the set's `vocabulary`.
+    (all that was said before, with the persona's prompt), `asked` (the user's share of it), and the set's `vocabulary`.
     """
 
     def _info(self) -> evaluate.MetricInfo:
@@ -35,6 +35,7 @@ class Groundedness(PerSampleMetric):
                     "predictions": datasets.Value("string"),
                     "references": datasets.Value("string"),
                     "turns": datasets.Value("string"),
+                    "asked": datasets.Value("string"),
                     "facts": [[{"label": datasets.Value("string"), "value": datasets.Value("string")}]],
                 }
             ),
@@ -42,15 +43,17 @@ class Groundedness(PerSampleMetric):
 
     def _compute(
         self,
+        *,
         predictions: list[str],
         references: list[str],
         turns: list[str],
+        asked: list[str],
         facts: list[list[list[dict[str, str]]]],
         vocabulary: Vocabulary,
     ) -> dict[str, Any]:
         given = [
-            Given(tuple({entry["label"]: entry["value"] for entry in item} for item in items), said)
-            for items, said in zip(facts, turns, strict=True)
+            Given(tuple({entry["label"]: entry["value"] for entry in item} for item in items), said, by_user)
+            for items, said, by_user in zip(facts, turns, asked, strict=True)
         ]
         columns = zip(predictions, references, given, strict=True)
         return summary([_row(answer, reference, shown, vocabulary) for answer, reference, shown in columns])

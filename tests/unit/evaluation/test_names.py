@@ -57,6 +57,7 @@ def test_figures_yes_and_no_and_long_descriptions_are_no_names():
         "시간": "11:00~21:00",
         "착한가게": "예",
         "배달": "불가",
+        "조건": "8,000원 이상",
         "알레르기": "우유, 밀",
         "소개": "아이들이 언제나 편하게 들러서 먹고 갈 수 있는 곳이에요",
     }
@@ -72,3 +73,7 @@ def test_the_end_of_a_name_without_its_beginning_is_garbled():
     given = "- 가게: 너나들이 주먹밥"
     assert garbled_names("나들이 주먹밥에서 먹어요", [], {"너나들이 주먹밥"}, given) == {"나들"}
     assert garbled_names("너나들이에서 먹어요", [], {"너나들이 주먹밥"}, given) == set()
+
+
+def test_a_price_is_no_garbled_name():
+    assert garbled_names("8000원부터예요", [], {"8,000원 이상"}, "- 조건: 8,000원 이상") == set()

@@ -19,13 +19,16 @@ def measure(
     reference: str = REFERENCE,
     facts: tuple[Fact, ...] = (TTEOK,),
     turns: str = "떡볶이 먹고 싶어",
+    *,
     vocabulary: Vocabulary | None = None,
+    earlier_answer: str = "",
 ) -> dict[str, float]:
     """One answer's row."""
     result = Groundedness().compute(
         predictions=[answer],
         references=[reference],
-        turns=[turns],
+        turns=[f"{turns}\n{earlier_answer}"],
+        asked=[turns],
         facts=[[[{"label": label, "value": value} for label, value in fact.items()] for fact in facts]],
         vocabulary=vocabulary or Vocabulary(),
     )
@@ -130,11 +133,24 @@ def test_a_trait_that_no_fact_speaks_of_is_an_invention_unless_left_open():
     assert measure("배달은 가게에 물어봐 주세요.", vocabulary=vocabulary)["precision"] == 1.0
 
 
+def test_a_label_with_a_list_is_no_trait_though_it_is_one_elsewhere():
+    fact = {"메뉴": "치킨너겟", "알레르기": "밀, 닭고기"}
+    vocabulary = Vocabulary(traits=frozenset({"알레르기"}))
+    assert measure("치킨너겟의 알레르기는 밀이에요", facts=(fact,), vocabulary=vocabulary)["precision"] == 1.0
+
+
 def test_a_closing_time_may_be_said_in_words():
     fact = {"가게": "해맑은분식", "영업시간": "11:00~21:00"}
     row = measure("해맑은분식은 밤 9시까지예요", "해맑은분식은 21:00까지예요", (fact,), "몇 시까지 해?")
     assert row["grounded"] == 1.0
     assert measure("해맑은분식은 8시까지예요", facts=(fact,))["precision"] == pytest.approx(1 / 2)
+
+
+def test_what_an_earlier_answer_said_must_be_said_again_when_asked_for():
+    """ "그거 얼마야?" is not answered by leaving out the price that stood above."""
+    earlier = "해맑은분식에서 떡볶이 4,500원 어때요?"
+    assert measure("맛있겠죠?", "4,500원이에요", turns="그거 얼마야?", earlier_answer=earlier)["grounded"] == 0.0
+    assert measure("4,500원이에요", "4,500원이에요", turns="그거 얼마야?", earlier_answer=earlier)["grounded"] == 1.0
 
 
 def test_repeating_a_claim_does_not_pay():
@@ -144,8 +160,8 @@ def test_repeating_a_claim_does_not_pay():
 
 def test_words_of_the_references_are_no_claims():
     """ "우유" is a fact in one prompt and an ordinary word in the reference of another."""
-    allergy = Given(({"알레르기": "우유"},), "뭐 들어가?")
-    menu = Given((TTEOK,), "뭐 먹지?")
+    allergy = Given(({"알레르기": "우유"},), "뭐 들어가?", "뭐 들어가?")
+    menu = Given((TTEOK,), "뭐 먹지?", "뭐 먹지?")
     full = build_vocabulary([("우유가 들어가요", allergy), (REFERENCE, menu)])
     ordinary = build_vocabulary([("우유가 들어가요", allergy), ("떡볶이랑 우유 어때요?", menu)])
     assert "우유" in full.names
@@ -159,6 +175,7 @@ def test_the_mean_is_over_all_samples_and_recall_over_those_that_have_one():
         predictions=[REFERENCE, "고마워요"],
         references=[REFERENCE, "별말씀을요"],
         turns=["떡볶이", "고마워"],
+        asked=["떡볶이", "고마워"],
         facts=[entries, entries],
         vocabulary=Vocabulary(),
     )
@@ -171,4 +188,4 @@ def test_the_mean_is_over_all_samples_and_recall_over_those_that_have_one():
 
 def test_nothing_to_measure_is_an_error():
     with pytest.raises(DataError, match="no answers"):
-        Groundedness().compute(predictions=[], references=[], turns=[], facts=[], vocabulary=Vocabulary())
+        Groundedness().compute(predictions=[], references=[], turns=[], asked=[], facts=[], vocabulary=Vocabulary())
