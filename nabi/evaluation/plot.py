@@ -1,44 +1,47 @@
-"""A picture of one evaluation: quality by part and by kind, the contenders side by side.
+"""A picture of one evaluation: quality by part and by kind of question, the contenders side by side.
 
 Labels are English: the picture is made on servers that have no Korean font.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nabi.errors import DataError
 from nabi.evaluation.score import PARTS, PromptScore, group_means, mean_quality
 
 _COLOURS = ("#b8bec9", "#7aa6d8", "#e0802f", "#5b8c5a", "#8e6bb0")
+_LEAST_WIDTH, _WIDTH_A_KIND = 8.0, 1.0  # inches
 
 
 def save_comparison_plot(path: Path, contenders: Mapping[str, Sequence[PromptScore]], title: str) -> None:
-    """Writes a PNG of quality by part (left) and by kind of question (right).
+    """Writes a PNG of quality and its parts (above) and of quality by kind of question (below).
 
     Args:
         contenders: scores on the same prompts by name, in the order in which they are drawn.
+
+    Raises:
+        DataError: there is nothing to draw.
     """
-    import matplotlib
+    # Figure and not pyplot, whose state all threads of a process share. It draws without a screen.
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    if not contenders or not all(contenders.values()):
+        raise DataError("a contender without scores cannot be drawn.", where=str(path), fix="Score it first.")
     by_part = {name: _part_means(scores) for name, scores in contenders.items()}
     by_kind = {name: group_means(scores, lambda score: score.kind) for name, scores in contenders.items()}
-    num_kinds = len(next(iter(by_kind.values())))
-    figure, (left, right) = pyplot.subplots(
-        1, 2, figsize=(6 + 0.9 * num_kinds + 3, 4.6), width_ratios=(6, 1 + num_kinds), sharey=True, layout="constrained"
-    )
-    _draw_bars(left, by_part, "by part")
-    _draw_bars(right, by_kind, "quality by kind of question")
-    left.set_ylabel("score, 0 to 1")
-    num_prompts = len(next(iter(contenders.values())))
-    figure.suptitle(f"{title}  ({num_prompts} prompts)", fontsize=12, fontweight="bold")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(contenders), frameon=False)
-    figure.savefig(path, dpi=140)
-    pyplot.close(figure)
+    first = next(iter(contenders.values()))
+    width = max(_LEAST_WIDTH, _WIDTH_A_KIND * len(next(iter(by_kind.values()))))
+    figure = Figure(figsize=(width, 7.2), layout="constrained")
+    above, below = figure.subplots(2, 1)
+    _draw_bars(above, by_part, "Quality and its parts")
+    _draw_bars(below, by_kind, "Quality by kind of question", Counter(score.kind for score in first))
+    figure.suptitle(f"{title} · {len(first)} prompts", fontsize=13, fontweight="bold")
+    figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=len(contenders), frameon=False)
+    figure.savefig(path, dpi=130)
 
 
 def _part_means(scores: Sequence[PromptScore]) -> dict[str, float]:
@@ -47,20 +50,30 @@ def _part_means(scores: Sequence[PromptScore]) -> dict[str, float]:
     return {"quality": mean_quality(scores), **means}
 
 
-def _draw_bars(axes: Any, groups: Mapping[str, Mapping[str, float]], title: str) -> None:
-    """One cluster of bars a label, one bar a contender."""
+def _draw_bars(
+    axes: Any, groups: Mapping[str, Mapping[str, float]], title: str, counts: Mapping[str, int] | None = None
+) -> None:
+    """One cluster of bars a label, one bar a contender; `counts` are shown under the labels."""
     labels = list(next(iter(groups.values())))
-    width = 0.8 / len(groups)
+    width = 0.82 / len(groups)
     for place, (name, means) in enumerate(groups.items()):
         offset = (place - (len(groups) - 1) / 2) * width
+        places = [x + offset for x in range(len(labels))]
         values = [means[label] for label in labels]
-        bars = axes.bar(
-            [x + offset for x in range(len(labels))], values, width * 0.92, label=name, color=_COLOURS[place % 5]
-        )
-        axes.bar_label(bars, labels=[f"{value:.2f}" for value in values], fontsize=6.5, padding=1, rotation=90)
-    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
-    axes.set_ylim(0, 1.12)
-    axes.set_title(title, fontsize=10)
+        bars = axes.bar(places, values, width * 0.94, label=name, color=_COLOURS[place % len(_COLOURS)])
+        axes.bar_label(bars, labels=[f"{value:.2f}".removeprefix("0") for value in values], fontsize=7.5, padding=1.5)
+    notes = [f"\nn={counts[label]}" if counts else "" for label in labels]
+    ticks = [_readable(label, number) + note for number, (label, note) in enumerate(zip(labels, notes, strict=True))]
+    axes.set_xticks(range(len(labels)), ticks, fontsize=9)
+    axes.margins(x=0.01)
+    axes.set_ylim(0, 1.08)
+    axes.set_ylabel("0 to 1")
+    axes.set_title(title, fontsize=11, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
+
+
+def _readable(label: str, number: int) -> str:
+    """A label that the built-in font can draw: other alphabets would come out as empty boxes."""
+    return label if label.isascii() else f"kind {number + 1}"

@@ -18,7 +18,7 @@ def gate_report(
     candidate: str,
     questions: Mapping[str, str],
 ) -> str:
-    """Markdown for people who ask why.
+    """Markdown for people who ask why; also of a gate that stayed closed for want of scores.
 
     Args:
         scores: by contender, on the same prompts in the same order.
@@ -43,15 +43,23 @@ def _by_part(scores: Mapping[str, Sequence[PromptScore]]) -> dict[str, dict[str,
             "quality": mean_quality(rows),
             **{part: sum(row.parts[part] for row in rows) / len(rows) for part in PARTS if part in rows[0].parts},
         }
+        if rows
+        else {}
         for name, rows in scores.items()
     }
 
 
 def _table(heading: str, columns: Mapping[str, Mapping[str, float]]) -> str:
-    labels = list(next(iter(columns.values())))
+    labels = list(dict.fromkeys(label for column in columns.values() for label in column))
     lines = [f"| {heading} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    lines += [f"| {label} | " + " | ".join(f"{c[label]:.3f}" for c in columns.values()) + " |" for label in labels]
+    lines += [
+        f"| {label} | {' | '.join(_figure(column.get(label)) for column in columns.values())} |" for label in labels
+    ]
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _hard_gates(verdict: Verdict, questions: Mapping[str, str]) -> str:

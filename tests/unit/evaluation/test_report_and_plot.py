@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nabi.errors import DataError
 from nabi.evaluation.gate import decide
 from nabi.evaluation.plot import save_comparison_plot
 from nabi.evaluation.report import gate_report
@@ -52,3 +53,25 @@ def test_the_plot_is_a_picture_of_some_size(tmp_path: Path, scores: dict[str, li
     width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
     assert width > 800
     assert height > 400
+
+
+def test_the_plot_draws_korean_kinds_without_a_korean_font(
+    tmp_path: Path, scores: dict[str, list[PromptScore]], recwarn: pytest.WarningsRecorder
+) -> None:
+    korean = {name: [s.model_copy(update={"kind": "알레르기"}) for s in rows] for name, rows in scores.items()}
+    save_comparison_plot(tmp_path / "plot.png", korean, "bot--v2")
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_a_contender_without_scores_is_no_picture(tmp_path: Path, scores: dict[str, list[PromptScore]]) -> None:
+    with pytest.raises(DataError, match="without scores"):
+        save_comparison_plot(tmp_path / "plot.png", {**scores, "bot--v3": []}, "bot--v3")
+    assert not (tmp_path / "plot.png").exists()
+
+
+def test_a_gate_that_stayed_closed_for_want_of_scores_has_a_report_too(scores: dict[str, list[PromptScore]]) -> None:
+    thin = {**scores, "bot--v2": []}
+    verdict = decide(thin["bot--v1"], thin["bot--v2"], Evaluation(min_prompts=10), "bot--v1")
+    report = gate_report(verdict, thin, "bot--v1", "bot--v2", {})
+    assert "kept: the candidate has no scores" in report
+    assert "| grounded | 0.300 | 0.500 | – |" in report
