@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from nabi.conversations.records import Conversation
+from nabi.curation.collector import collector_paused
 from nabi.curation.completeness import check_completeness
 from nabi.curation.consent import check_consent
 from nabi.curation.contamination import contamination_filter
@@ -129,12 +130,14 @@ def _judge_stream(
     conversations: Iterable[Conversation], chain: Chain, memory: Memory | None, released: Released
 ) -> Iterator[Conversation | Refusal]:
     for block in _blocks(conversations):
-        yield from _judge_block(block, chain, memory, released)
+        with collector_paused():
+            outcomes = _judge_block(block, chain, memory, released)
+        yield from outcomes
 
 
 def _judge_block(
     block: list[Conversation], chain: Chain, memory: Memory | None, released: Released
-) -> Iterator[Conversation | Refusal]:
+) -> list[Conversation | Refusal]:
     readable = list(block)
     verdicts: dict[int, Refused] = {}
     for row, conversation in enumerate(block):
@@ -151,9 +154,10 @@ def _judge_block(
         rows = [row for row in rows if row not in verdicts]
         found = memory.judge([readable[row] for row in rows], released)
         verdicts |= {rows[place]: refused for place, refused in found.items()}
-    for row, conversation in enumerate(block):
-        refused = verdicts.get(row)
-        yield Refusal(conversation, refused.reason, refused.detail) if refused else readable[row]
+    return [
+        Refusal(conversation, refused.reason, refused.detail) if (refused := verdicts.get(row)) else readable[row]
+        for row, conversation in enumerate(block)
+    ]
 
 
 def _judge_alone(conversation: Conversation, chain: Chain, released: Released) -> tuple[Conversation, Refused | None]:
@@ -185,5 +189,9 @@ def _gather(outcomes: Iterable[Conversation | Refusal]) -> Curated:
 
 def _blocks(conversations: Iterable[Conversation]) -> Iterator[list[Conversation]]:
     remaining = iter(conversations)
-    while block := list(islice(remaining, BLOCK)):
+    while True:
+        with collector_paused():
+            block = list(islice(remaining, BLOCK))
+        if not block:
+            return
         yield block

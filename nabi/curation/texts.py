@@ -119,7 +119,7 @@ def count_characters(texts: Sequence[str]) -> Figures:
     """The figures of any texts, at most 65,536 of them."""
     codes = _codes_of("".join(texts))
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(text) for text in texts], out=starts[1:])
+    np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)), out=starts[1:])
     kinds = _table()[np.minimum(codes, 0xFFFF)]
     return Figures(
         alnum=_sums(kinds & _ALNUM != 0, starts),
