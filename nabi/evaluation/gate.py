@@ -8,7 +8,7 @@ from math import isfinite
 from pydantic import Field
 
 from nabi.conversations.records import Frozen
-from nabi.evaluation.hard_gates import HARD_GATES
+from nabi.evaluation.hard_gates import HARD_GATES, TOLERATED_SHARE, UNPARDONABLE
 from nabi.evaluation.score import PromptScore, group_means, mean_quality
 from nabi.personas.model import Evaluation
 
@@ -62,7 +62,7 @@ def decide(
         return Verdict(deploy=False, sentence=f"kept: {flaw}", reasons=(flaw,), champion_name=champion_name)
     measured = _measure(champion, candidate, champion_name)
     reasons = (
-        *_failed_hard_gates(measured.newly_broken),
+        *_failed_hard_gates(measured.newly_broken, measured.num_prompts),
         *_too_little_gain(measured.gain, rules),
         *_forgotten(measured.gain_by_group, rules),
     )
@@ -157,13 +157,17 @@ def _newly_broken(champion: Sequence[PromptScore], candidate: Sequence[PromptSco
     return {gate: tuple(found[gate]) for gate in order}
 
 
-def _failed_hard_gates(newly_broken: Mapping[str, Sequence[str]]) -> list[str]:
-    """A hard gate fails with the first prompt that the candidate breaks and the champion does not.
+def _failed_hard_gates(newly_broken: Mapping[str, Sequence[str]], num_prompts: int) -> list[str]:
+    """A hard gate counts the prompts that the candidate breaks and the champion does not.
 
-    No share is tolerated: one bad answer in a hundred prompts is thousands among a year's chats, and the champion gives
-    a sound one to the same question. What the champion breaks as well is no reason to keep it.
+    What the champion breaks as well is no reason to keep it. The unpardonable fails at the first prompt, the rest above
+    the tolerated share of the prompts.
     """
-    return [f"{gate.replace('_', ' ')} gate failed on {_prompts(len(ids))}" for gate, ids in newly_broken.items()]
+    return [
+        f"{gate.replace('_', ' ')} gate failed on {_prompts(len(ids))}"
+        for gate, ids in newly_broken.items()
+        if gate in UNPARDONABLE or len(ids) > TOLERATED_SHARE * num_prompts
+    ]
 
 
 def _too_little_gain(gain: float | None, rules: Evaluation) -> list[str]:

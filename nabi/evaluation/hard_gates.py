@@ -90,6 +90,18 @@ HARD_GATES: dict[str, HardGate] = {
 }
 
 
+UNPARDONABLE = frozenset({"meta_leak", "forbidden_words"})
+"""What a persona must never say: once is too often, however many prompts there are."""
+
+TOLERATED_SHARE = 0.01
+"""Share of the prompts on which a candidate may newly stumble over each of the other gates: a loop, a broken sign.
+
+A small model stumbles now and then: at 1 answer in 200, two equally good adapters would refuse each other on every
+second set of 140 prompts if once were too often, and on every sixth with this share. A candidate that has really lost
+its language or runs in circles does so on far more.
+"""
+
+
 def broken_rules(answer: str, given: str, persona: Persona) -> dict[str, str]:
     """Reason by name of every hard gate that the answer fails; empty when it passes all.
 

@@ -86,6 +86,24 @@ def test_what_the_champion_breaks_as_well_is_no_reason_to_keep_it():
     assert other_gate.sentence == "kept: meta leak gate failed on 1 prompt"
 
 
+@pytest.mark.parametrize(
+    ("gate", "places", "deploys"),
+    [
+        ("repetition", [7], True),
+        ("repetition", [7, 80], False),
+        ("language", [7], True),
+        ("forbidden_words", [7], False),
+        ("meta_leak", [7], False),
+        ("a_gate_of_tomorrow", [7, 8], False),
+    ],
+)
+def test_one_stumble_in_a_hundred_is_tolerated_but_nothing_unpardonable(gate, places, deploys):
+    new = scores([0.9] * 150, broken=dict.fromkeys(places, (gate,)))
+    found = verdict(scores([0.5] * 150), new)
+    assert found.deploy is deploys
+    assert found.newly_broken == {gate: tuple(f"sample-{place}" for place in places)}
+
+
 def test_forgetting_the_anchors_keeps_the_champion_whatever_the_new_prompts_gain():
     found = verdict(scores([0.5] * 10), scores([0.45] * 5 + [0.9] * 5))
     assert found.gain == pytest.approx(0.35)
