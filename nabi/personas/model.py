@@ -47,6 +47,9 @@ class RecipeChoice(Frozen):
     gradient_accumulation: int | None = Field(default=None, ge=1)
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
     four_bit: bool | None = Field(default=None, description="train over a base in 4 bits (QLoRA)")
+    start: Literal["base", "champion"] | None = Field(
+        default=None, description="begin with a fresh adapter over the base, or go on from the champion's weights"
+    )
 
 
 class Bootstrap(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit
 from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Snapshot
-from nabi.training.recipe import resolve_recipe
+from nabi.training.adapter import read_manifest
+from nabi.training.base_model import BaseRef
+from nabi.training.recipe import Recipe, resolve_recipe
 from nabi.training.train import TrainingJob, TrainingResult
 from nabi.training.worker import train_in_own_process
 from nabi.wiring import Platform
+
+logger = logging.getLogger("nabi.progress")
 
 
 @uses_words
@@ -50,6 +55,7 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
     """Everything the training process needs, from the declaration and the dataset version."""
     data = platform.datasets.checkout(snapshot.version, persona.id)
     base = platform.base(persona)
+    recipe = resolve_recipe(persona.recipe, base, preset)
     label = f"{snapshot.window.as_of:%Y%m%dT%H%M}-{snapshot.version[:12]}"
     return TrainingJob(
         persona_id=persona.id,
@@ -59,14 +65,32 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
         models_dir=platform.settings.models,
         train_file=data / "train.jsonl",
         holdout_file=_loss_file(data),
-        recipe=resolve_recipe(persona.recipe, base, preset),
+        recipe=recipe,
         seed=platform.settings.seed,
         out_dir=platform.registry.candidate_folder(persona.id, label),
         dataset_version=snapshot.version,
         dataset_digest=snapshot.digest,
         commit=code_commit(),
         threads=platform.settings.threads,
+        start_adapter=_start(platform, persona, base, recipe),
     )
+
+
+def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe) -> Path | None:
+    """The champion's folder when the recipe goes on from it and it fits; None begins afresh."""
+    live = platform.registry.live(persona.id)
+    if recipe.start == "base" or live is None:
+        return None
+    folder = platform.registry.folder_of(platform.registry.version(live.champion))
+    manifest = read_manifest(folder)
+    wanted, had = recipe.model_dump(mode="json"), manifest.arguments["recipe"]
+    differing = [name for name in ("r", "alpha", "target_modules") if wanted[name] != had[name]]
+    if manifest.base_revision != base.revision:
+        differing.append("base model")
+    if differing:
+        logger.info("begins afresh: %s was trained with another %s", live.champion, ", ".join(differing))
+        return None
+    return folder
 
 
 def _loss_file(data: Path) -> Path:
@@ -82,6 +106,7 @@ def _params(job: TrainingJob) -> dict[str, object]:
         "seed": job.seed,
         "dataset_version": job.dataset_version,
         "commit": job.commit,
+        "start": job.start_adapter.name if job.start_adapter else "base",
         **recipe,
     }
 

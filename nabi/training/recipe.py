@@ -34,6 +34,9 @@ class Recipe(Frozen):
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     four_bit: bool = Field(default=False, description="train over a base in 4 bits (QLoRA)")
+    start: Literal["base", "champion"] = Field(
+        default="base", description="a fresh adapter, or the champion's weights where they fit this recipe"
+    )
     origins: dict[str, str] = Field(default_factory=dict, description="where each value came from")
 
     @model_validator(mode="after")

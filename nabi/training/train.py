@@ -24,7 +24,15 @@ from pydantic import ValidationError
 from nabi.conversations.records import Frozen
 from nabi.datasets.samples import Sample
 from nabi.errors import DataError, ModelError, OutOfMemory
-from nabi.training.adapter import METADATA, Provenance, library_versions, verify_adapter, write_adapter
+from nabi.training.adapter import (
+    METADATA,
+    Provenance,
+    library_versions,
+    load_verified,
+    read_manifest,
+    verify_adapter,
+    write_adapter,
+)
 from nabi.training.base_model import (
     BaseRef,
     LoadedBase,
@@ -61,6 +69,7 @@ class TrainingJob(Frozen):
     dataset_digest: str
     commit: str
     threads: int | None = None
+    start_adapter: Path | None = None
 
 
 class TrainingResult(Frozen):
@@ -83,7 +92,8 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     """Train, verify and save one adapter in this process.
 
     Args:
-        job: files, recipe, seed and provenance; `out_dir` must not exist yet, or hold this job's adapter.
+        job: files, recipe, seed and provenance; `out_dir` must not exist yet, or hold this job's adapter;
+            `start_adapter` is a folder whose weights are gone on from, None for a fresh adapter.
         on_progress: gets the share done (0 to 1) and a line for people.
 
     Returns:
@@ -159,6 +169,7 @@ def _provenance(job: TrainingJob, ref: BaseRef, threads: int) -> Provenance:
             "uses_facts": job.uses_facts,
             "train_sha256": _sha256(job.train_file),
             "holdout_sha256": _sha256(job.holdout_file),
+            "start_sha256": read_manifest(job.start_adapter).weights_sha256 if job.start_adapter else None,
         },
         libraries=library_versions(),
     )
@@ -205,6 +216,7 @@ def _fit(
             learned.samples,
             held.samples if held else (),
             job.recipe,
+            start=load_verified(job.start_adapter, base.ref)[1] if job.start_adapter else None,
             seed=job.seed,
             work_dir=Path(work_dir),
             on_progress=on_progress,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,22 +82,27 @@ def fit(
     holdout: Sequence[TokenisedSample],
     recipe: Recipe,
     *,
+    start: Mapping[str, Tensor] | None,
     seed: int,
     work_dir: Path,
     on_progress: Progress,
 ) -> Fitted:
     """Train an adapter over `base`, whose weights stay as they are.
 
-    The same base, samples, recipe, seed, precision and number of threads give the same bits on a CPU.
+    `start` holds an adapter's weights to go on from, under PEFT's names; None begins afresh. The same base, start,
+    samples, recipe, seed, precision and number of threads give the same bits on a CPU.
 
     Raises:
-        ModelError: the base has none of the target modules, or the loss is no number any more.
+        ModelError: the base has none of the target modules, `start` does not fit the recipe, or the loss is no
+            number any more.
         TransientError: the training was stopped from outside before its last step.
     """
     if base.device == "cpu" and max(len(sample.input_ids) for sample in train) <= _SHORT:
         base.model.set_attn_implementation("eager")
     set_seed(seed)
     model = _with_adapter(base, recipe)
+    if start is not None:
+        _go_on_from(model, start)
     before = _holdout_loss(model, base, holdout, recipe)
     set_seed(seed)
     watcher = _Watcher(on_progress)
@@ -147,6 +152,18 @@ def _with_adapter(base: LoadedBase, recipe: Recipe) -> Any:
             where=base.ref.name,
             fix="Set recipe.target_modules to all-linear, or to modules that the base has.",
         ) from error
+
+
+def _go_on_from(model: Any, start: Mapping[str, Tensor]) -> None:
+    from peft import set_peft_model_state_dict
+
+    fresh = adapter_tensors(model)
+    if {name: tensor.shape for name, tensor in fresh.items()} != {n: t.shape for n, t in start.items()}:
+        raise ModelError(
+            "the adapter to go on from has other modules or another rank than this recipe",
+            fix="Set recipe.start to base, or keep r and target_modules as they were.",
+        )
+    set_peft_model_state_dict(model, dict(start))
 
 
 def _holdout_loss(model: Any, base: LoadedBase, holdout: Sequence[TokenisedSample], recipe: Recipe) -> float | None:

@@ -1,0 +1,37 @@
+"""Going on from an adapter that is live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nabi.errors import ModelError
+from nabi.training.adapter import read_manifest
+from nabi.training.progress import no_progress
+from nabi.training.train import train_adapter
+
+
+def test_going_on_begins_where_the_adapter_stands(
+    make_job: Callable[..., Any], trained_adapter: tuple[Any, Any], tmp_path: Path
+) -> None:
+    _, first = trained_adapter
+    result = train_adapter(make_job(tmp_path, start_adapter=first.adapter_dir), no_progress)
+    assert result.holdout_loss_before == pytest.approx(first.holdout_loss, rel=1e-4)
+    assert read_manifest(result.adapter_dir).arguments["start_sha256"] == first.digest
+    assert result.digest != first.digest
+
+
+def test_a_fresh_start_is_recorded_as_one(trained_adapter: tuple[Any, Any]) -> None:
+    assert read_manifest(trained_adapter[1].adapter_dir).arguments["start_sha256"] is None
+
+
+def test_an_adapter_of_another_rank_cannot_be_gone_on_from(
+    make_job: Callable[..., Any], trained_adapter: tuple[Any, Any], tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, recipe={"r": 2}, start_adapter=trained_adapter[1].adapter_dir)
+    with pytest.raises(ModelError, match=r"Set recipe\.start to base"):
+        train_adapter(job, no_progress)
+    assert not job.out_dir.exists()
