@@ -20,6 +20,7 @@ from nabi.conversations.records import Consent, Conversation, Message
 from nabi.conversations.store import ConversationStore, SetApart
 from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import Snapshot, build_snapshot
+from nabi.errors import NabiError
 from nabi.personas.model import Evaluation, Persona
 from nabi.registry.journal import RowOrigin
 from nabi.settings import Settings
@@ -300,7 +301,11 @@ def _wrong_versions(platform: Platform, planted: Planted) -> list[str]:
         if (platform.lineage.newest(version) != version) != is_tainted:
             wrong.append(f"{version} leads to {platform.lineage.newest(version)}")
         for persona, files in personas.items():
-            folder = platform.datasets.checkout(version, persona)
+            try:
+                folder = platform.datasets.checkout(version, persona)
+            except NabiError as error:
+                wrong.append(f"{version} is lost: {error}")
+                continue
             for name, body in files.items():
                 left = (folder / name).read_bytes()
                 if name.endswith(".jsonl"):
