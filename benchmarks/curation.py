@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import resource
 import statistics
@@ -32,15 +33,67 @@ START = datetime(2026, 7, 1, tzinfo=UTC)
 NEAR_DUPLICATES, PERSONAL = 10, 50
 """One row in so many."""
 
-DISHES = "떡볶이 김밥 라면 순대 튀김 만두 볶음밥 카레 돈가스 우동 국수 비빔밥 토스트 샌드위치 샐러드 덮밥".split()
-SHOPS = [f"{a}{b}" for a in "해맑은 달빛 솔바람 반짝 다온 늘봄 구름 종달새 뭉게 새싹".split() for b in "분식 식당 밥집 김밥 반점".split()]
-MOMENTS = "학교 끝나고|학원 가기 전에|주말 아침에|비 오는 날|저녁에 혼자|동생이랑 같이|운동하고 나서|시험 끝난 날".split("|")
-WISHES = "싼 데|조용한 데|가까운 곳|양 많은 데|안 매운 거|따뜻한 거|빨리 나오는 데|처음 가는 곳|앉을 자리 있는 데|맛있는 곳".split("|")
-ASKS = "{d} 먹고 싶어요|{d} 파는 데 알려 줘|{d} 어디가 좋아요?|{d} 있어? 배고파ㅠㅠ|오늘 {d} 어때|{d}랑 {e} 중에 뭐가 나아?".split("|")
-ANSWERS = (
-    "{s}에서 {d} {p}원에 먹을 수 있어요! 😊|{d} 찾았어요! {s}인데 {p}원이에요.|{s} 어때요? {d} 한 그릇에 {p}원이에요!|"
-    "{p}원이면 {s} {d} 먹을 수 있죠! 착한가게예요.|오늘은 {s}의 {d} 어때요? 값은 {p}원이에요.|{d}라면 {s}이 가까워요. {p}원이면 돼요!"
-).split("|")
+DISHES = [
+    "떡볶이",
+    "김밥",
+    "라면",
+    "순대",
+    "튀김",
+    "만두",
+    "볶음밥",
+    "카레",
+    "돈가스",
+    "우동",
+    "국수",
+    "비빔밥",
+    "토스트",
+    "샌드위치",
+    "샐러드",
+    "덮밥",
+]
+SHOPS = [
+    f"{a}{b}"
+    for a in ["해맑은", "달빛", "솔바람", "반짝", "다온", "늘봄", "구름", "종달새", "뭉게", "새싹"]
+    for b in ["분식", "식당", "밥집", "김밥", "반점"]
+]
+MOMENTS = [
+    "학교 끝나고",
+    "학원 가기 전에",
+    "주말 아침에",
+    "비 오는 날",
+    "저녁에 혼자",
+    "동생이랑 같이",
+    "운동하고 나서",
+    "시험 끝난 날",
+]
+WISHES = [
+    "싼 데",
+    "조용한 데",
+    "가까운 곳",
+    "양 많은 데",
+    "안 매운 거",
+    "따뜻한 거",
+    "빨리 나오는 데",
+    "처음 가는 곳",
+    "앉을 자리 있는 데",
+    "맛있는 곳",
+]
+ASKS = [
+    "{d} 먹고 싶어요",
+    "{d} 파는 데 알려 줘",
+    "{d} 어디가 좋아요?",
+    "{d} 있어? 배고파ㅠㅠ",
+    "오늘 {d} 어때",
+    "{d}랑 {e} 중에 뭐가 나아?",
+]
+ANSWERS = [
+    "{s}에서 {d} {p}원에 먹을 수 있어요! 😊",
+    "{d} 찾았어요! {s}인데 {p}원이에요.",
+    "{s} 어때요? {d} 한 그릇에 {p}원이에요!",
+    "{p}원이면 {s} {d} 먹을 수 있죠! 착한가게예요.",
+    "오늘은 {s}의 {d} 어때요? 값은 {p}원이에요.",
+    "{d}라면 {s}이 가까워요. {p}원이면 돼요!",
+]
 SECRETS = ("제 번호는 010-{a:04d}-{b:04d}이에요", "메일은 kid{a}@daum.net이에요", "{a:06d}-3{b:06d} 이거 제 거예요")
 
 
@@ -108,22 +161,37 @@ def _place(number: int) -> int:
 
 
 def time_chain(num: int) -> dict[str, Any]:
-    """The whole chain as a stream. Making the rows is timed by itself and taken off."""
+    """The whole chain as a stream."""
     from nabi.curation.chain import Refusal, curate_stream
     from nabi.curation.memory import Memory
     from nabi.personas.load import load_persona
 
     persona = load_persona("nabiyam", ROOT / "personas")
     list(curate_stream(_conversations(2_000), persona, Memory(persona)))  # imports, tables and compiled patterns
-    start = time.process_time()
-    made = sum(1 for _conversation in _conversations(num))
-    making = time.process_time() - start
+    making = Making(num)
     counts: Counter[str] = Counter()
     start = time.process_time()
-    for outcome in curate_stream(_conversations(num), persona, Memory(persona)):
+    for outcome in curate_stream(making, persona, Memory(persona)):
         counts[outcome.reason if isinstance(outcome, Refusal) else "kept"] += 1
-    seconds = time.process_time() - start - making
-    return _figure(seconds, made) | {"outcomes": dict(counts.most_common())}
+    seconds = time.process_time() - start - making.seconds
+    return _figure(seconds, num) | {"outcomes": dict(counts.most_common())}
+
+
+class Making:
+    """The rows one by one, made by the thousand; the time that takes is counted and is none of the chain's."""
+
+    def __init__(self, num: int) -> None:
+        self._rows = _conversations(num)
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            start = time.process_time()
+            block = list(itertools.islice(self._rows, 1_024))
+            self.seconds += time.process_time() - start
+            if not block:
+                return
+            yield from block
 
 
 def time_parts(num: int) -> dict[str, Any]:
@@ -146,11 +214,11 @@ def time_parts(num: int) -> dict[str, Any]:
     }
     parts: dict[str, Callable[[], object]] = {
         "each row": lambda: [judge(row) for row in rows for judge in (*chain.before_reading, *chain.reading)],
-        "personal data": lambda: [chain.mask(row) for row in rows],
+        "personal data": lambda: [chain.mask(block) for block in blocks],
         "texts": lambda: [judge(Texts.of(block)) for block in blocks for judge in chain.reading_blocks],
         **{name: lambda judge=judge: [judge(block) for block in blocks] for name, judge in memory.items()},  # type: ignore[misc]
     }
-    chain.mask(next(row for row in rows if row.conversation_id == "row-7"))  # Presidio is imported when first needed
+    chain.mask(rows[:1000])  # Presidio is imported when first needed
     seconds = {}
     for name, run in parts.items():
         start = time.process_time()
@@ -191,11 +259,11 @@ def time_datatrove(num: int) -> dict[str, Any]:
 
     filters = [
         LambdaFilter(lambda document: len(document.text) > 5),
-        GopherRepetitionFilter(language="kor_Hang", dup_line_frac=None, dup_para_frac=None),
+        GopherRepetitionFilter(language="eng", dup_line_frac=None, dup_para_frac=None),
     ]
     mask = PIIFormatter()
     with tempfile.TemporaryDirectory() as folder:
-        signer = MinhashDedupSignature(folder, config=MinhashConfig(num_buckets=8, hashes_per_bucket=8), language="kor_Hang")
+        signer = MinhashDedupSignature(folder, config=MinhashConfig(num_buckets=8, hashes_per_bucket=8), language="eng")
         rows = [Document(text=f"{row['question']}\n{row['answer']}", id=str(row["number"])) for row in make_rows(num)]
         outcomes: Counter[str] = Counter()
         start = time.process_time()
@@ -217,9 +285,15 @@ def time_datajuicer(num: int) -> dict[str, Any]:
     from data_juicer.ops.mapper.clean_email_mapper import CleanEmailMapper
     from data_juicer.utils.constant import Fields
 
-    filters = [TextLengthFilter(min_len=5), CharacterRepetitionFilter(rep_len=4, max_ratio=0.4), SpecialCharactersFilter()]
+    filters = [
+        TextLengthFilter(min_len=5),
+        CharacterRepetitionFilter(rep_len=4, max_ratio=0.4),
+        SpecialCharactersFilter(max_ratio=0.5),
+    ]
     mapper = CleanEmailMapper()
-    hasher = DocumentMinhashDeduplicator(tokenization="character", window_size=4, num_permutations=64, num_bands=8, num_rows_per_band=8)
+    hasher = DocumentMinhashDeduplicator(
+        tokenization="character", window_size=4, num_permutations=64, num_bands=8, num_rows_per_band=8
+    )
     samples = {
         "text": [f"{row['question']}\n{row['answer']}" for row in make_rows(num)],
         Fields.stats: [{} for _row in range(num)],
@@ -270,14 +344,25 @@ def _conversations(num: int) -> Iterator[Any]:
 
 def _figure(seconds: float, num: int) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"rows": num, "us_a_row": round(seconds / num * 1e6, 2), "rows_a_second": round(num / seconds), "mib": round(peak)}
+    return {
+        "rows": num,
+        "us_a_row": round(seconds / num * 1e6, 2),
+        "rows_a_second": round(num / seconds),
+        "mib": round(peak),
+    }
 
 
 def _in_child(tool: str, num: int, python: Path = Path(sys.executable)) -> dict[str, Any]:
     command = [str(python), str(Path(__file__).resolve()), "--child", tool, "--compared", str(num)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        return {"rows": num, "us_a_row": float("nan"), "rows_a_second": 0, "mib": 0, "outcomes": {"failed": done.stderr[-300:]}}
+        return {
+            "rows": num,
+            "us_a_row": float("nan"),
+            "rows_a_second": 0,
+            "mib": 0,
+            "outcomes": {"failed": done.stderr[-300:]},
+        }
     figure: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figure
 

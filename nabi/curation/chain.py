@@ -6,7 +6,7 @@ Conversations stream through in blocks, and nothing but fingerprints and counts 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from nabi.curation.released import NOTHING_RELEASED, Released, is_overruled
 from nabi.curation.safety import safety_filter
 from nabi.curation.style_model import StyleModel
 from nabi.curation.texts import Texts
-from nabi.curation.verdict import BlockFilter, Filter, Refused
+from nabi.curation.verdict import KEPT, BlockFilter, Filter, Kept, Refused
 from nabi.curation.words import forbidden_words_filter
 from nabi.personas.model import Persona
 
@@ -138,42 +138,53 @@ def _judge_stream(
 def _judge_block(
     block: list[Conversation], chain: Chain, memory: Memory | None, released: Released
 ) -> list[Conversation | Refusal]:
-    readable = list(block)
-    verdicts: dict[int, Refused] = {}
-    for row, conversation in enumerate(block):
-        readable[row], refused = _judge_alone(conversation, chain, released)
-        if refused is not None:
-            verdicts[row] = refused
-    rows = [row for row in range(len(block)) if row not in verdicts]
-    texts = Texts.of([readable[row] for row in rows])
-    for judge in chain.reading_blocks:
-        for place, refused in judge(texts).items():
-            if not is_overruled(refused, readable[rows[place]], released):
-                verdicts.setdefault(rows[place], refused)
+    state = _Block(list(block), {}, released)
+    for judge in chain.before_reading:
+        state.judge_each(judge)
+    rows = state.rows_left()
+    masked = chain.mask([block[row] for row in rows])
+    for row, conversation in zip(rows, masked.conversations, strict=True):
+        state.readable[row] = conversation
+    state.refuse(rows, masked.doubtful)
+    for judge in chain.reading:
+        state.judge_each(judge)
+    rows = state.rows_left()
+    texts = Texts.of([state.readable[row] for row in rows])
+    for judge_block in chain.reading_blocks:
+        state.refuse(rows, judge_block(texts))
     if memory is not None:
-        rows = [row for row in rows if row not in verdicts]
-        found = memory.judge([readable[row] for row in rows], released)
-        verdicts |= {rows[place]: refused for place, refused in found.items()}
+        rows = state.rows_left()
+        state.refuse(rows, memory.judge([state.readable[row] for row in rows], released))
     return [
-        Refusal(conversation, refused.reason, refused.detail) if (refused := verdicts.get(row)) else readable[row]
+        Refusal(conversation, refused.reason, refused.detail)
+        if (refused := state.refused.get(row))
+        else state.readable[row]
         for row, conversation in enumerate(block)
     ]
 
 
-def _judge_alone(conversation: Conversation, chain: Chain, released: Released) -> tuple[Conversation, Refused | None]:
-    """What one conversation by itself tells: masked, and its first refusal that nobody overruled."""
-    for judge in chain.before_reading:
-        verdict = judge(conversation)
-        if isinstance(verdict, Refused) and not is_overruled(verdict, conversation, released):
-            return conversation, verdict
-    masked, doubt = chain.mask(conversation)
-    if doubt is not None and not is_overruled(doubt, conversation, released):
-        return masked, doubt
-    for judge in chain.reading:
-        verdict = judge(masked)
-        if isinstance(verdict, Refused) and not is_overruled(verdict, conversation, released):
-            return masked, verdict
-    return masked, None
+@dataclass(slots=True)
+class _Block:
+    """Conversations on their way through the chain: as they may be read, and the first refusal of each, by place."""
+
+    readable: list[Conversation]
+    refused: dict[int, Refused]
+    released: Released
+
+    def rows_left(self) -> list[int]:
+        return [row for row in range(len(self.readable)) if row not in self.refused]
+
+    def judge_each(self, judge: Filter) -> None:
+        for row, conversation in enumerate(self.readable):
+            if row not in self.refused and (verdict := judge(conversation)) is not KEPT:
+                self.refuse([row], {0: verdict})
+
+    def refuse(self, rows: Sequence[int], verdicts: Mapping[int, Kept | Refused]) -> None:
+        """Takes verdicts over the given rows, but for those that were refused before or that a person overruled."""
+        for place, verdict in verdicts.items():
+            row = rows[place]
+            if isinstance(verdict, Refused) and not is_overruled(verdict, self.readable[row], self.released):
+                self.refused.setdefault(row, verdict)
 
 
 def _gather(outcomes: Iterable[Conversation | Refusal]) -> Curated:

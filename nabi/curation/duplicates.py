@@ -31,7 +31,7 @@ class SeenTexts:
 
     Args:
         similarity: Jaccard similarity from which two conversations count as the same.
-        capacity: how many of the latest rows near-duplicates are looked for in (128 bytes a row).
+        capacity: how many of the latest rows near-duplicates are looked for in (120 bytes a row).
     """
 
     def __init__(self, similarity: float, capacity: int) -> None:
@@ -104,7 +104,7 @@ class SeenTexts:
 
 def num_bands_for(similarity: float) -> int:
     """The fewest bands with which two rows of this similarity are still found with a chance of 95 %."""
-    for num_bands in (2, 4, 8, 16, 32):
+    for num_bands in (2, 3, 4, 5, 6, 10, 12, 15, 20, 30):
         if 1 - (1 - similarity ** (NUM_HASHES // num_bands)) ** num_bands >= _WANTED_CHANCE:
             return num_bands
     return NUM_HASHES

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from nabi.conversations.records import Conversation
 
-NUM_HASHES = 64
-"""Standard error of the similarity: at most 1/16, and 0.04 around 0.9."""
+NUM_HASHES = 60
+"""Standard error of the similarity: 0.065 at most, and 0.05 around 0.8."""
 
 QUESTION_WEIGHT = 3
 MAX_CHARS = 4_000

@@ -6,36 +6,48 @@ takes the place of the stored one from here on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from nabi.conversations.records import Conversation
-from nabi.curation.pii.conversation import REASON, doubtful_pii_filter, mask_conversation
-from nabi.curation.pii.prefilter import needs_look
+from nabi.curation.pii.conversation import doubtful_pii_filter, mask_conversation
+from nabi.curation.pii.prefilter import which_need_a_look
 from nabi.curation.verdict import Refused
 from nabi.personas.model import Persona
 
-__all__ = ["REASON", "masker_for"]
 
-Mask = Callable[[Conversation], tuple[Conversation, Refused | None]]
+@dataclass(frozen=True, slots=True)
+class MaskedBlock:
+    """The conversations without personal data, in order, and by place those in which something doubtful is left."""
+
+    conversations: list[Conversation]
+    doubtful: dict[int, Refused]
+
+
+Mask = Callable[[Sequence[Conversation]], MaskedBlock]
 
 
 def masker_for(persona: Persona) -> Mask:
-    """Makes the function that gives each conversation without personal data, and its refusal if doubts are left."""
+    """Makes the function that masks a block. Catalogue dialogues have no person in them and are left alone."""
     public = (persona.name,)
     check_doubts = doubtful_pii_filter(public)
 
-    def mask(conversation: Conversation) -> tuple[Conversation, Refused | None]:
-        if conversation.source == "bootstrap" or not needs_look(_all_texts(conversation)):
-            return conversation, None
-        masked = mask_conversation(conversation, public)
-        verdict = check_doubts(masked)
-        return masked, verdict if isinstance(verdict, Refused) else None
+    def mask(conversations: Sequence[Conversation]) -> MaskedBlock:
+        masked, doubtful = list(conversations), {}
+        for row in which_need_a_look([_all_texts(conversation) for conversation in conversations]):
+            if masked[row].source != "bootstrap":
+                masked[row] = mask_conversation(masked[row], public)
+                verdict = check_doubts(masked[row])
+                if isinstance(verdict, Refused):
+                    doubtful[row] = verdict
+        return MaskedBlock(masked, doubtful)
 
     return mask
 
 
 def _all_texts(conversation: Conversation) -> str:
     """One text in which the prefilter misses nothing that it would see in a part (a test holds that)."""
-    said = (message.content for message in conversation.messages)
-    shown = (value for fact in conversation.facts for value in fact.values())
-    return "\n".join([*said, *shown])
+    texts = [message.content for message in conversation.messages]
+    for fact in conversation.facts:
+        texts += fact.values()
+    return "\n".join(texts)

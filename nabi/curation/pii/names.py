@@ -203,20 +203,12 @@ def _span(match: re.Match[str]) -> Span:
     return Span("이름", match.start("name"), match.end("name"))
 
 
-_double_hint = re.compile(_DOUBLE).search
-_built_hint = re.compile(_FULL).search
-
-
-def _full_trigger(text: str) -> object:
-    return _built_hint(text) or _double_hint(text)
-
-
 ANNOUNCED: Final = Family("이름", re.compile(_ANNOUNCERS).search, _find_announced)
 CALLED: Final = Family("이름", re.compile("라고 ?[합해하불부]|라는 ?[이사학]").search, _find_called)
 MYSELF: Final = Family("이름", re.compile("저는 |나는 |난 |전 |저 |나 |제가 |내가 ").search, _find_myself)
 ENGLISH: Final = Family("이름", re.compile("My name|my name").search, _find_english)
 THIRD: Final = Family("이름", re.compile(rf"(?:{_PEOPLE})[은는이가]? ").search, _find_third)
-FULL: Final = Family("이름", _full_trigger, _find_full)
+FULL: Final = Family("이름", re.compile(f"(?:{_FULL})|(?:{_DOUBLE})").search, _find_full)
 BARE: Final = Family("이름", re.compile("씨|이(?:가|는|한테|랑|를|네|도)").search, _find_bare)
 
 NAMES: Final = (ANNOUNCED, CALLED, MYSELF, ENGLISH, THIRD, FULL, BARE)

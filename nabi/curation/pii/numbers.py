@@ -26,8 +26,13 @@ SPOKEN_GAP: Final = r"(?: ?(?:에|다시|하이픈|대시|빼기) ?|[ .,\-]{0,3}
 
 NATIVE: Final = "하나|둘|셋|넷|다섯|여섯|일곱|여덟|아홉"
 
-_spelled_run = re.compile(rf"[0-9{SPELLED}oO](?:{SPOKEN_GAP}[0-9{SPELLED}oO]){{6}}").search
-_native_hint = re.compile(NATIVE).search
+SPELLED_PATTERNS: Final = (
+    re.compile(rf"[0-9{SPELLED}oO](?:{SPOKEN_GAP}[0-9{SPELLED}oO]){{6}}"),
+    re.compile(NATIVE),
+)
+"""One of them matches wherever `spelled_number` is true."""
+
+_spelled_run, _native_hint = (pattern.search for pattern in SPELLED_PATTERNS)
 _NATIVE_RUN = re.compile(rf"(?:{NATIVE}|[0-9{SPELLED}])(?:{SPOKEN_GAP}(?:{NATIVE}|[0-9{SPELLED}])){{6}}")
 
 

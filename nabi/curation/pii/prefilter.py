@@ -9,12 +9,16 @@ digits or digit words in a row. Where nobody speaks up, the full analysis is emp
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from nabi.curation.pii.documents import PASSPORTS
 from nabi.curation.pii.engine import FAMILIES, PRESIDIO_KINDS
+from nabi.curation.pii.family import Family
 from nabi.curation.pii.folding import fold, is_plain
-from nabi.curation.pii.numbers import long_number, spelled_number
+from nabi.curation.pii.numbers import SPELLED_PATTERNS, long_number, spelled_number
 
 
 class Look(NamedTuple):
@@ -52,3 +56,58 @@ def needs_look(text: str) -> bool:
     """False when there is certainly nothing to mask and nothing to doubt in the text as written."""
     seen = look(text if is_plain(text) else fold(text).text)
     return seen.may_doubt or bool(seen.kinds)
+
+
+def which_need_a_look(texts: Sequence[str]) -> list[int]:
+    """The places of the texts for which `needs_look` is true, in order: the same answer, several times as fast.
+
+    Each trigger is sought once in all texts together, a line break between them. Only where one speaks up are its
+    families asked, and only texts that are not plain are looked at by themselves.
+    """
+    joined = "\n".join(texts)
+    starts = [0, *accumulate(len(text) + 1 for text in texts)]
+    woken: dict[int, list[Family]] = {}
+    for pattern, families in _SOUGHT:
+        for place in _places_of(pattern, joined, starts):
+            woken.setdefault(place, []).extend(families)
+    for trigger, families in _ASKED:
+        for place, text in enumerate(texts):
+            if trigger(text):
+                woken.setdefault(place, []).extend(families)
+    certain = {place for pattern in _CERTAIN for place in _places_of(pattern, joined, starts)}
+    wanted = {place for place, families in woken.items() if place in certain or _finds(texts[place], families)}
+    doubted = {place for pattern in _DOUBTED for place in _places_of(pattern, joined, starts)}
+    odd = {place for place, text in enumerate(texts) if not is_plain(text)}
+    return sorted(wanted | {place for place in certain | doubted | odd if needs_look(texts[place])})
+
+
+def _places_of(pattern: re.Pattern[str], joined: str, starts: list[int]) -> Iterator[int]:
+    """Texts that a match touches. After a match the search goes on in the text after the one in which it begins."""
+    start, num_texts = 0, len(starts) - 1
+    while found := pattern.search(joined, start):
+        first, last = bisect_right(starts, found.start()) - 1, bisect_right(starts, found.end()) - 1
+        yield from range(first, min(last + 1, num_texts))
+        if first + 1 >= num_texts:
+            return
+        start = starts[first + 1]
+
+
+def _finds(text: str, families: Iterable[Family]) -> bool:
+    has_digit = _digit(text) is not None
+    return any(next(family.find(text), None) for family in families if has_digit or not family.needs_digit)
+
+
+def _pattern_of(search: object) -> re.Pattern[str] | None:
+    """The pattern whose `search` a trigger is; None where it is a function of ours."""
+    owner = getattr(search, "__self__", None)
+    return owner if isinstance(owner, re.Pattern) else None
+
+
+_TRIGGERS: Final = {
+    trigger: tuple(family for family in FAMILIES if family.trigger is trigger)
+    for trigger in dict.fromkeys(family.trigger for family in FAMILIES)
+}
+_SOUGHT: Final = tuple((found, members) for trigger, members in _TRIGGERS.items() if (found := _pattern_of(trigger)))
+_ASKED: Final = tuple((trigger, members) for trigger, members in _TRIGGERS.items() if not _pattern_of(trigger))
+_CERTAIN: Final = tuple(pattern for search in (long_number, _passport) if (pattern := _pattern_of(search)))
+_DOUBTED: Final = SPELLED_PATTERNS
