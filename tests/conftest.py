@@ -21,6 +21,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'state' / 'nabi.db'}"
         return
     if not POSTGRES_URL:
+        if os.environ.get("NABI_TEST_NO_SKIPS"):
+            pytest.fail("CI must offer a PostgreSQL in NABI_TEST_POSTGRES_URL")
         pytest.skip("no PostgreSQL: set NABI_TEST_POSTGRES_URL to test on one")
     from sqlalchemy import create_engine, make_url, text
 

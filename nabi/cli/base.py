@@ -20,13 +20,14 @@ def build(
     """Builds tiny-ko from text that the project generates: tokenizer, training, probes. About a quarter of an hour."""
     from nabi.cli.progress import bar
     from nabi.settings import get_settings
-    from nabi.training.tiny_base.build import DEFAULT_SEED, build_base
+    from nabi.training.tiny_base.build import build_base
 
+    settings = get_settings()
+    chosen = settings.seed if seed is None else seed
     with bar("building tiny-ko") as report:
-        built = build_base(
-            out, seed=DEFAULT_SEED if seed is None else seed, threads=get_settings().threads, on_progress=report
-        )
-    console.print(str(built))
+        built = build_base(out, seed=chosen, threads=settings.threads, on_progress=report)
+    console.print(f"{built.folder}: {built.weight_bytes / 1e6:.1f} MB in {built.seconds / 60:.1f} minutes")
+    console.print_json(data=built.figures()["probe"])
 
 
 @app.command()
