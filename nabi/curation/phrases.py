@@ -14,7 +14,7 @@ from nabi.curation.fingerprints import folding, mix
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Each phrase of each question once: its hash, the place of its conversation, and where its text stands."""
+    """Each phrase of each question: its hash, the place of its conversation, and where its text stands."""
 
     hashes: NDArray[np.uint64]
     rows: NDArray[np.int64]
@@ -39,10 +39,13 @@ def phrases_of(conversations: Sequence[Conversation]) -> Phrases:
     words = _word_hashes(codes, starts, ends)
     beside = np.flatnonzero(rows[1:] == rows[:-1])
     pairs = mix(words[beside] + np.uint64(1)) ^ words[beside + 1]
-    hashes, rows = np.concatenate((words, pairs)), np.concatenate((rows, rows[beside]))
-    _values, firsts = np.unique(mix(hashes ^ mix(rows.astype(np.uint64))), return_index=True)
-    starts, ends = np.concatenate((starts, starts[beside])), np.concatenate((ends, ends[beside + 1]))
-    return Phrases(hashes[firsts], rows[firsts], starts[firsts], ends[firsts], joined)
+    return Phrases(
+        hashes=np.concatenate((words, pairs)),
+        rows=np.concatenate((rows, rows[beside])),
+        starts=np.concatenate((starts, starts[beside])),
+        ends=np.concatenate((ends, ends[beside + 1])),
+        joined=joined,
+    )
 
 
 def _word_hashes(codes: NDArray[np.uint16], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -84,7 +84,8 @@ class History:
         for value in values[(counts >= least) & is_new].tolist():
             places = asked[phrases.hashes[asked] == np.uint64(value)]
             phrase = phrases.text(places[0])
-            rows = [row for row in phrases.rows[places].tolist() if not _is_given(phrase, conversations[row])]
+            holding = dict.fromkeys(phrases.rows[places].tolist())
+            rows = [row for row in holding if not _is_given(phrase, conversations[row])]
             if len(rows) >= least and self._looks_planted([conversations[row] for row in rows]):
                 seen = f"{phrase!r} is new in {len(rows)} conversations with one answer"
                 for row in rows:

@@ -77,7 +77,7 @@ def which_need_a_look(texts: Sequence[str]) -> list[int]:
     certain = {place for pattern in _CERTAIN for place in _places_of(pattern, joined, starts)}
     wanted = {place for place, families in woken.items() if place in certain or _finds(texts[place], families)}
     doubted = {place for pattern in _DOUBTED for place in _places_of(pattern, joined, starts)}
-    odd = {place for place, text in enumerate(texts) if not is_plain(text)}
+    odd = set() if is_plain(joined) else {place for place, text in enumerate(texts) if not is_plain(text)}
     return sorted(wanted | {place for place in certain | doubted | odd if needs_look(texts[place])})
 
 
