@@ -6,6 +6,7 @@ from datetime import datetime
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from nabi.personas.model import Preset
@@ -22,7 +23,16 @@ from tasks.snapshot import take_snapshot
 from tasks.train import train_candidate
 
 
-@flow(name="continuous-learning", persist_result=True)
+def run_name() -> str:
+    """Whom a run serves and until when, as the pages list it."""
+    asked = flow_run.parameters
+    whom = ", ".join(asked.get("persona_ids") or ["every persona"])
+    # A deployment's parameters arrive as text.
+    until = datetime.fromisoformat(str(asked.get("as_of") or flow_run.scheduled_start_time))
+    return f"{whom} until {until:%Y-%m-%d %H:%M %Z}"
+
+
+@flow(name="continuous-learning", flow_run_name=run_name, persist_result=True)
 def continuous_learning(
     persona_ids: list[str] | None = None, as_of: datetime | None = None, preset: Preset | None = None
 ) -> State[list[Ending]]:

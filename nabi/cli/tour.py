@@ -107,5 +107,5 @@ def _where_to_look(platform: Platform, persona_id: str, plot: Path | None) -> No
     console.print(f"comparison plot   {plot or 'none: nothing was evaluated'}")
     console.print("start the pages   make up")
     console.print(f"Prefect, the runs http://127.0.0.1:{settings.prefect_port}/runs")
-    console.print(f"MLflow, the runs  http://127.0.0.1:{settings.mlflow_port}/#/experiments/{experiment}")
+    console.print(f"MLflow, the runs  http://127.0.0.1:{settings.mlflow_port}/#/experiments/{experiment}/runs")
     console.print(f"talk yourself     .venv/bin/nabi chat {persona_id}")

@@ -33,6 +33,8 @@ RETIRE_TAG = "retire"
 # What MLflow answers when its database or server is busy or away.
 _WORTH_ANOTHER_TRY = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 _TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".yaml", ".yml"})
+# Without a kind the pages open on traces of an agent, of which there are none.
+_SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 _MAX_METRICS_A_BATCH = 1000  # MLflow refuses a larger log_batch
 
 
@@ -339,7 +341,7 @@ class Tracker:
             return str(found.experiment_id)
         location = (self._artifacts / persona_id).as_uri() if self._artifacts else None
         try:
-            return str(self._client.create_experiment(persona_id, artifact_location=location))
+            return str(self._client.create_experiment(persona_id, artifact_location=location, tags=_SHOWN_AS_TRAINING))
         except MlflowException:
             # Another run of the same persona made it between the look and the creation.
             found = self._client.get_experiment_by_name(persona_id)

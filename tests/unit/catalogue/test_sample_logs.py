@@ -18,7 +18,7 @@ from nabi.catalogue.lookup import LOCAL_TIME, find_facts
 from nabi.catalogue.workbook import read_workbook
 from nabi.conversations.records import Conversation, Message
 from nabi.conversations.sources.chat import read_chat_log
-from nabi.conversations.sources.rows import Accepted
+from nabi.conversations.sources.rows import Accepted, Delivery
 from nabi.curation.chain import Curated, curate
 from nabi.personas.load import load_persona
 
@@ -44,7 +44,7 @@ def curated() -> dict[int, Curated]:
 
 
 def _read(path: Path) -> list[Conversation]:
-    found = list(read_chat_log(path, None, b"k" * 32))
+    found = list(read_chat_log(path, Delivery(b"k" * 32)))
     assert all(isinstance(row, Accepted) for row in found)
     return [row.conversation for row in found if isinstance(row, Accepted)]
 
