@@ -52,7 +52,7 @@ def test_both_servers_answer_a_second_up_says_so_and_ending_it_frees_the_ports(
 ) -> None:
     ports = [environment["NABI_PREFECT_PORT"], environment["NABI_MLFLOW_PORT"]]
     assert fetch(ports[0], "/api/health") == 200
-    assert fetch(ports[0], "/dashboard") == 200
+    assert fetch(ports[0], "/runs") == 200
     assert fetch(ports[1], "/health") == 200
     second = subprocess.run(
         [sys.executable, "-m", "nabi.cli", "up"], env=environment, capture_output=True, text=True, check=False
