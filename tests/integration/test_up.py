@@ -42,7 +42,8 @@ def running(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.
 
 
 def fetch(port: str, path: str) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Accept": "text/html"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
         return int(answer.status)
 
 
