@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from pydantic import ValidationError
 
 from nabi.conversations.records import Frozen
+from nabi.datasets.files import read_samples
 from nabi.datasets.samples import Sample
 from nabi.errors import DataError, ModelError, OutOfMemory
 from nabi.training.adapter import (
@@ -126,29 +126,6 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
         partial.rename(job.out_dir)
     on_progress(1.0, f"adapter saved, loss {result.train_loss:.2f}")
     return result.model_copy(update={"digest": digest, "seconds": time.monotonic() - started})
-
-
-def read_samples(path: Path) -> list[Sample]:
-    """Samples of a JSONL file, one a line.
-
-    Raises:
-        DataError: there is no such file, or a line is no sample.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise DataError("there is no such file of samples", where=str(path), fix="Take the snapshot first.") from error
-    samples = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            samples.append(Sample.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "line"
-            raise DataError(
-                f"{field}: {first['msg']}", where=f"{path}:{number}", fix="Take the snapshot again."
-            ) from error
-    return samples
 
 
 def _provenance(job: TrainingJob, ref: BaseRef, threads: int) -> Provenance:
