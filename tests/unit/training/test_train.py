@@ -135,7 +135,7 @@ def test_a_broken_line_is_named_with_its_file_and_number(make_job: Callable[...,
         stream.write('{"sample_id": "x"}\n')
     with pytest.raises(DataError) as caught:
         train_adapter(job, no_progress)
-    assert f"{job.train_file}:9" in str(caught.value)
+    assert f"{job.train_file}, line 9" in str(caught.value)
 
 
 def test_modules_that_the_base_lacks_are_named(make_job: Callable[..., Any], tmp_path: Path) -> None:
