@@ -103,12 +103,12 @@ class Texts:
         """Which pairs of characters stand side by side somewhere: most hints are ruled out without a search."""
         codes = _codes_of(self.plain[1]).astype(np.int64)
         table = np.zeros(_NUM_PAIRS, dtype=np.bool_)
-        table[(codes[:-1] * _PAIR_FACTOR + codes[1:]) % _NUM_PAIRS] = True
+        table[(codes[:-1] * _PAIR_FACTOR + codes[1:]) & (_NUM_PAIRS - 1)] = True
         return table
 
     def _may_hold(self, hint: str) -> bool:
         pairs = self._pairs
-        return all(pairs[(ord(one) * _PAIR_FACTOR + ord(two)) % _NUM_PAIRS] for one, two in pairwise(hint))
+        return all(pairs[(ord(one) * _PAIR_FACTOR + ord(two)) & (_NUM_PAIRS - 1)] for one, two in pairwise(hint))
 
     @cached_property
     def figures(self) -> Figures:
