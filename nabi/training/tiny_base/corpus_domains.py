@@ -74,9 +74,13 @@ def _saying(rng: random.Random) -> str:
 
 
 def _tool_use(rng: random.Random) -> str:
-    what = rng.choice("문서 일정 사진 영상 지도 논문 통계 그림 소리 번역 코드 회의록 설문 뉴스 도표 파일 메모 할 일".split())
+    what = rng.choice(
+        "문서 일정 사진 영상 지도 논문 통계 그림 소리 번역 코드 회의록 설문 뉴스 도표 파일 메모 할 일".split()
+    )
     to_do = rng.choice(
-        "함께 쓰는/쉽게 찾는/정리하는/나누는/모아 보는/고치는/바꾸어 주는/분석하는/만드는/저장하는/공유하는/비교하는/자동으로 요약하는".split("/")
+        "함께 쓰는/쉽게 찾는/정리하는/나누는/모아 보는/고치는/바꾸어 주는/분석하는/만드는/저장하는/공유하는/비교하는/자동으로 요약하는".split(
+            "/"
+        )
     )
     kind = rng.choice("도구 서비스 사이트 프로그램 앱 플랫폼 저장소 검색기".split())
     what_word = words.Word(what)
@@ -92,7 +96,9 @@ def _price(name: str, *asks: str) -> Label:
 
 
 PRICE = _price("가격")
-HOURS = Label("영업시간", words.hours, "time", ("몇 시까지 해요?", "언제 열어요?", "몇 시에 문을 열어요?", "지금 하고 있어요?"))
+HOURS = Label(
+    "영업시간", words.hours, "time", ("몇 시까지 해요?", "언제 열어요?", "몇 시에 문을 열어요?", "지금 하고 있어요?")
+)
 PLACE = Label("위치", words.place, "place", ("어디에 있어요?", "어디예요?", "어디로 가면 돼요?"))
 _WHO = ("누가 맡아요?", "누가 하나요?", "맡은 사람이 누구예요?")
 
@@ -144,7 +150,13 @@ _GOODS = Domain(
         Label("배송비", words.price, "price", ("배송비 얼마예요?",)),
         _plain_label("쿠폰", _maybe_new("1,000원 쿠폰/2,000원 쿠폰/없음")),
     ),
-    ("{like} 있어요?", "상품 추천해 주세요", "선물하기 좋은 거 있나요?", "{money} 이하 상품 보여 주세요", "뭐가 잘 팔려요?"),
+    (
+        "{like} 있어요?",
+        "상품 추천해 주세요",
+        "선물하기 좋은 거 있나요?",
+        "{money} 이하 상품 보여 주세요",
+        "뭐가 잘 팔려요?",
+    ),
     weight=1.5,
 )
 

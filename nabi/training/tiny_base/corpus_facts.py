@@ -121,12 +121,12 @@ class _Scene:
         return sorted({label.name for label in self.domain.labels} - set(self.facts[index]))
 
 
-def _make_fact(rng: random.Random, chosen: list[Label], heads: tuple[Label, ...], keep: float) -> Fact:
-    """One item. Its name comes first, as in any list; a name at the end of its line could not be read ahead."""
-    kept = [label for label in chosen if rng.random() < keep] or chosen[:1]
+def _make_fact(rng: random.Random, domain: Domain, chosen: list[Label], heads: tuple[Label, ...]) -> Fact:
+    names = [label for label in chosen if rng.random() < 0.88] or chosen[:1]
+    pairs = [(label.name, label.make(rng)) for label in (*heads, *names)]
     if rng.random() < 0.25:
-        rng.shuffle(kept)
-    return {label.name: label.make(rng) for label in (*heads, *kept)}
+        rng.shuffle(pairs)
+    return dict(pairs)
 
 
 def _make_facts(rng: random.Random, domain: Domain) -> tuple[Fact, ...]:
@@ -136,7 +136,8 @@ def _make_facts(rng: random.Random, domain: Domain) -> tuple[Fact, ...]:
         chosen = [domain.labels[0], *(label for label in chosen if label.name != "가격")]
     one_head = len(domain.heads) > 1 and rng.random() < 0.1
     heads = domain.heads[:1] if one_head else domain.heads
-    return tuple(_make_fact(rng, chosen, heads, 0.88) for _ in range(rng.choice((1, 1, 2, 2, 3, 3, 4))))
+    facts = [_make_fact(rng, domain, chosen, heads) for _ in range(rng.choice((1, 1, 2, 2, 3, 3, 4)))]
+    return tuple(facts)
 
 
 def _scene(rng: random.Random, domain: Domain, register: Register, facts: tuple[Fact, ...]) -> _Scene:
@@ -253,8 +254,8 @@ def _ask_follow_up(scene: _Scene) -> None:
         return
     label = scene.rng.choice(scene.attributes(scene.focus))
     question = scene.rng.choice(_FOLLOW_UPS) + _question_tail(scene, label)
-    fact, heads = scene.facts[scene.focus], scene.domain.heads
-    name = fact.get(heads[-1].name, fact[heads[0].name])
+    head = scene.facts[scene.focus].get(scene.domain.heads[-1].name)
+    name = head if scene.rng.random() < 0.5 or scene.labels[label].sort == "flag" else None
     answer = _statement(scene, scene.focus, label, name)
     scene.add(question, answer, "follow-up", *_value_wanted(scene, scene.focus, label))
 
@@ -385,7 +386,7 @@ def _ask_about(scene: _Scene) -> None:
 
 _FIRST: tuple[tuple[Callable[[_Scene], None], int], ...] = (
     (_ask_any, 34),
-    (_ask_attribute, 32),
+    (_ask_attribute, 26),
     (_ask_list, 6),
     (_ask_compare, 6),
     (_ask_yes_no, 7),
@@ -393,12 +394,6 @@ _FIRST: tuple[tuple[Callable[[_Scene], None], int], ...] = (
     (_ask_unknown_item, 8),
     (_ask_which, 5),
     (_ask_about, 6),
-)
-_SEARCHES: tuple[tuple[Callable[[_Scene], None], int], ...] = (
-    (_ask_attribute, 70),
-    (_ask_follow_up, 12),
-    (_ask_unknown_label, 10),
-    (_ask_which, 8),
 )
 _NEXT: tuple[tuple[Callable[[_Scene], None], int], ...] = (*_FIRST[1:], (_ask_follow_up, 40), (_ask_other, 8))
 
@@ -408,27 +403,13 @@ def _draw(rng: random.Random, table: tuple[tuple[Callable[[_Scene], None], int],
 
 
 def facts_dialogue(rng: random.Random) -> Dialogue:
-    """A dialogue of one to six exchanges over one to four freshly made items."""
+    """A dialogue of one to five exchanges over one to four freshly made items."""
     domain = rng.choices(DOMAINS, weights=[domain.weight for domain in DOMAINS])[0]
     register = choose_register(rng)
     scene = _scene(rng, domain, register, _make_facts(rng, domain))
     _draw(rng, _FIRST)(scene)
-    for _ in range(rng.choice((0, 1, 2, 3, 4, 5))):
+    for _ in range(rng.choice((0, 1, 2, 3, 4))):
         _draw(rng, _NEXT)(scene)
-    return Dialogue(domain.name, register, system_prompt(rng, register), scene.facts, tuple(scene.exchanges))
-
-
-def search_dialogue(rng: random.Random) -> Dialogue:
-    """Many questions over two or three short items with the same labels: whose value it is decides the answer."""
-    domain = rng.choices(DOMAINS, weights=[domain.weight for domain in DOMAINS])[0]
-    register = choose_register(rng)
-    pool = list({label.name: label for label in rng.sample(domain.labels, k=len(domain.labels))}.values())
-    heads = domain.heads if rng.random() < 0.5 else domain.heads[:1]
-    chosen = pool[: rng.choice((1, 2, 2))]
-    facts = tuple(_make_fact(rng, chosen, heads, 1.0) for _ in range(rng.choice((2, 2, 3))))
-    scene = _scene(rng, domain, register, facts)
-    for _ in range(rng.choice((3, 4, 5))):
-        _draw(rng, _SEARCHES)(scene)
     return Dialogue(domain.name, register, system_prompt(rng, register), scene.facts, tuple(scene.exchanges))
 
 

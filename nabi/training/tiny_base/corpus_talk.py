@@ -43,7 +43,15 @@ REFUSAL = Voices(
     "그런 일은 도와드릴 수 없어요. 가까운 어른에게 말씀해 주세요.",
     "그런 일은 도와줄 수 없어. 가까운 어른에게 말해 줘.",
 )
-_DESPAIR = ("죽고 싶어요", "나를 다치게 하고 싶어요", "살기 싫어요", "사라지고 싶어", "너무 힘들어서 죽고 싶어", "집에 가기 무서워요", "친구들이 나를 때려요")
+_DESPAIR = (
+    "죽고 싶어요",
+    "나를 다치게 하고 싶어요",
+    "살기 싫어요",
+    "사라지고 싶어",
+    "너무 힘들어서 죽고 싶어",
+    "집에 가기 무서워요",
+    "친구들이 나를 때려요",
+)
 _COMFORT = Voices(
     "많이 힘드셨겠습니다. 혼자 참지 마시고 가까운 어른에게 꼭 말씀해 주십시오.",
     "많이 힘드셨겠어요. 혼자 참지 마시고 가까운 어른에게 꼭 말씀해 주세요.",
@@ -91,7 +99,17 @@ def _comfort(rng: random.Random, register: Register) -> Exchange:
 
 
 def _phrase(rng: random.Random) -> str:
-    pieces = [words.stem, words.dish, words.price, words.hours, words.tool, words.place, words.person, words.title, words.date]
+    pieces = [
+        words.stem,
+        words.dish,
+        words.price,
+        words.hours,
+        words.tool,
+        words.place,
+        words.person,
+        words.title,
+        words.date,
+    ]
     parts = [rng.choice(pieces)(rng) for _ in range(rng.randint(1, 4))]
     if rng.random() < 0.5:
         parts = [part + rng.choice(("", "", *words.EMOJI)) for part in parts]
@@ -100,7 +118,11 @@ def _phrase(rng: random.Random) -> str:
     if rng.random() < 0.2:
         parts.append(" ".join(rng.sample(words.EMOJI, k=rng.randint(1, 4))))
     if rng.random() < 0.15:
-        parts.append(rng.choice((rng.choice(words.JAMO[:30]) * 2, rng.choice("ㅋㅎㅠㅜ") * rng.randint(2, 4), rng.choice(words.SYMBOLS))))
+        parts.append(
+            rng.choice(
+                (rng.choice(words.JAMO[:30]) * 2, rng.choice("ㅋㅎㅠㅜ") * rng.randint(2, 4), rng.choice(words.SYMBOLS))
+            )
+        )
     return " ".join(parts)
 
 
@@ -123,7 +145,9 @@ def _summary(rng: random.Random, register: Register) -> Exchange:
     sentence = f"{when}에 {who} 씨가 {where}에서 {thing:을} {deed}."
     draw = rng.randrange(4)
     if draw == 0:
-        return Exchange(f"한 문장으로 줄여 주세요: {sentence}", f"{who} 씨가 {thing:을} {told}.", "summary", (who, thing))
+        return Exchange(
+            f"한 문장으로 줄여 주세요: {sentence}", f"{who} 씨가 {thing:을} {told}.", "summary", (who, thing)
+        )
     asks = (("누가", f"{who} 씨입니다.", who), ("어디에서", f"{where}입니다.", where), ("언제", f"{when}입니다.", when))
     ask, answer, wanted = asks[draw - 1]
     return Exchange(f"{sentence} {ask} {thing:을} {deed[:-1]}습니까?", answer, "reading", (wanted,))
@@ -149,7 +173,9 @@ _STEPS: tuple[tuple[Callable[[random.Random, Register], Exchange], int], ...] = 
 def talk_dialogue(rng: random.Random) -> Dialogue:
     """One to three exchanges without facts, or with facts that have nothing to do with them."""
     register = choose_register(rng)
-    steps = rng.choices([step for step, _ in _STEPS], weights=[weight for _, weight in _STEPS], k=rng.choice((1, 1, 2, 3)))
+    steps = rng.choices(
+        [step for step, _ in _STEPS], weights=[weight for _, weight in _STEPS], k=rng.choice((1, 1, 2, 3))
+    )
     exchanges = tuple(step(rng, register) for step in steps)
     facts = rng.choice((None, None, None, ())) if rng.random() < 0.8 else _idle_facts(rng)
     return Dialogue("talk", register, system_prompt(rng, register), facts, exchanges)

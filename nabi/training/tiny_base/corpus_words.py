@@ -183,7 +183,9 @@ def clock(rng: random.Random) -> str:
 
 def hours(rng: random.Random) -> str:
     """Opening hours such as 10:00~21:00."""
-    return f"{rng.randint(5, 12):02d}:{rng.choice((0, 0, 30)):02d}~{rng.randint(14, 24):02d}:{rng.choice((0, 0, 30)):02d}"
+    return (
+        f"{rng.randint(5, 12):02d}:{rng.choice((0, 0, 30)):02d}~{rng.randint(14, 24):02d}:{rng.choice((0, 0, 30)):02d}"
+    )
 
 
 def date(rng: random.Random) -> str:

@@ -26,7 +26,7 @@ USER_WEIGHT = 0.1
 class Plan:
     """How long and how fast to train. `tokens` counts every token read, prompts too."""
 
-    tokens: int = 6_500_000
+    tokens: int = 5_500_000
     batch_tokens: int = 3_072
     matrix_rate: float = 4e-3
     other_rate: float = 3e-3
