@@ -28,6 +28,20 @@ def list_versions(persona: Annotated[str, typer.Argument(help="persona id")], as
 
 
 @app.command()
+def card(persona: Annotated[str | None, typer.Argument(help="persona id; left out: all on one page")] = None) -> None:
+    """The card of a persona's dataset with its advice, or counts and shares of all personas."""
+    from nabi.datasets.card import render_card, render_overview
+    from nabi.datasets.snapshot import CARD, load_snapshot
+    from nabi.wiring import get_platform
+
+    folder = get_platform().settings.datasets
+    if persona:
+        print(render_card(load_snapshot(folder / persona).card))
+        return
+    print(render_overview(load_snapshot(path.parent).card for path in sorted(folder.glob(f"*/{CARD}"))))
+
+
+@app.command()
 def checkout(
     version: Annotated[str, typer.Argument(help="a dataset version, as `nabi datasets list` shows it")],
     persona: Annotated[str | None, typer.Option(help="only this persona's part, beside the current one")] = None,
