@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -245,22 +246,24 @@ def windows_table(persona_ids: Sequence[str], ends: Sequence[datetime]) -> list[
     """One row a persona and window, as the journal has it."""
     from nabi.wiring import get_platform
 
-    journal = get_platform().journal
+    platform = get_platform()
     wanted = set(ends)
     rows = []
     for persona_id in persona_ids:
-        for standing in reversed(journal.latest(persona_id, num=1000)):
+        zone = ZoneInfo(platform.persona(persona_id).limits.timezone)
+        for standing in reversed(platform.journal.latest(persona_id, num=1000)):
             if standing.as_of in wanted:
-                rows.append(_window_row(standing))
+                rows.append(_window_row(standing, zone))
     return rows
 
 
-def _window_row(standing: Any) -> dict[str, Any]:
+def _window_row(standing: Any, zone: ZoneInfo) -> dict[str, Any]:
+    """A window as people see it; its end in the persona's own time zone."""
     figures = standing.figures
     gain = figures.get("gain")
     return {
         "persona": standing.persona_id,
-        "window": standing.as_of,
+        "window": standing.as_of.astimezone(zone),
         "new": figures.get("num_new"),
         "samples": figures.get("num_train"),
         "dataset": (standing.dataset_version or "")[:12],

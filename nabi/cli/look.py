@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nabi.cli.output import AsJson, console, show
 from nabi.errors import NabiError
@@ -48,7 +49,7 @@ def status(as_json: AsJson = False) -> None:
                 "retire": "learned from deleted words: train anew" if live and live.champion in tainted else None,
                 "previous": live.previous if live else None,
                 "new": f"{waiting} of {persona.limits.min_new_samples}",
-                "window": newest[0].as_of if newest else None,
+                "window": newest[0].as_of.astimezone(ZoneInfo(persona.limits.timezone)) if newest else None,
                 "last": newest[0].sentence or newest[0].state if newest else "never ran",
             }
         )

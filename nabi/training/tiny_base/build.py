@@ -46,7 +46,7 @@ RECIPE: dict[str, Any] = {
     "max_length": 512,
     "warmup": 0.05,
 }
-"""What suits this base when an adapter is trained on it; measured, see BUILD.md."""
+"""What suits this base when an adapter is trained on it; chosen on the shipped example, see docs/log.md."""
 
 _BUDGET_MEAL = {"가게": "보람찬분식", "메뉴": "치즈 떡볶이", "가격": "4,500원", "영업시간": "10:00~21:00"}
 _STEW, _NOODLES = (
