@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import cast
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.continuous_learning import closing_state, continuous_learning
+from flows.continuous_learning import continuous_learning
+from flows.endings import closing_state, endings_of
 from nabi.errors import ConfigError
 from nabi.steps.window import Ending
 
@@ -22,7 +22,7 @@ def backfill(
     for as_of in window_ends(start, end, every):
         # A failed window is recorded in its own run and does not keep the later ones from theirs.
         state = continuous_learning(persona_ids, as_of, return_state=True)
-        endings += cast(list[Ending], state.result(raise_on_failure=False))
+        endings += endings_of(state)
     return closing_state(endings)
 
 

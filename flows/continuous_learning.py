@@ -7,8 +7,8 @@ from datetime import datetime
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 
+from flows.endings import closing_state
 from nabi.personas.model import Preset
 from nabi.steps.window import Ending, Snapshot
 from tasks.bootstrap import fill_up, why_not_train
@@ -61,12 +61,3 @@ def continuous_learning(
             judged = judge(evaluate_candidate(candidate))
             endings.append(deploy(judged) if judged.deploy else keep(judged))
     return closing_state(endings)
-
-
-def closing_state(endings: list[Ending]) -> State[list[Ending]]:
-    """The run's end in the Prefect UI: one plain sentence a persona."""
-    if not endings:
-        return Completed(message="every window was decided before", data=endings)
-    message = "; ".join(f"{ending.window.persona_id}: {ending.sentence}" for ending in endings)
-    failed = any(ending.state == "failed" for ending in endings)
-    return Failed(message=message, data=endings) if failed else Completed(message=message, data=endings)

@@ -6,6 +6,8 @@ retries the others, because trying the same bad input again cannot help.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class NabiError(Exception):
     """Base of all errors that nabi raises on purpose.
@@ -22,10 +24,18 @@ class NabiError(Exception):
         self.fix = fix
         super().__init__(what, where, fix)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes; pickle alone would pass `where` and `fix` by position."""
+        return _rebuilt, (type(self), self.what, self.where, self.fix)
+
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         remedy = f" {self.fix}" if self.fix else ""
         return f"{place}{self.what}{remedy}"
+
+
+def _rebuilt(kind: type[NabiError], what: str, where: str | None, fix: str | None) -> NabiError:
+    return kind(what, where=where, fix=fix)
 
 
 class ConfigError(NabiError):
