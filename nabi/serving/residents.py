@@ -1,0 +1,136 @@
+"""Which adapters are in the slots: the least recently used one makes room, but none that is speaking."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nabi.errors import ModelError
+from nabi.serving.slots import BARE, AdapterSlots
+from nabi.training.adapter import AdapterManifest, load_verified
+from nabi.training.base_model import BaseRef
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter version that may speak: its immutable name, the sha256 of its weights, and where they lie."""
+
+    name: str
+    digest: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An adapter read from the disk, verified, and not yet in a slot."""
+
+    adapter: Adapter
+    manifest: AdapterManifest
+    tensors: dict[str, Any]
+
+
+def read_checked(adapter: Adapter, base: BaseRef) -> Checked:
+    """Read and verify an adapter; slow, so not to be done by the thread that computes.
+
+    Raises:
+        ModelError: it fails `verify_adapter`, or its weights are not those that its version was registered with.
+    """
+    manifest, tensors = load_verified(adapter.folder, base)
+    if manifest.weights_sha256 != adapter.digest:
+        raise ModelError(
+            f"{adapter.name} was registered with digest {adapter.digest[:12]}, and its folder holds "
+            f"{manifest.weights_sha256[:12]}",
+            where=str(adapter.folder),
+            fix="Remove the folder: it is fetched again from the artifact store.",
+        )
+    return Checked(adapter, manifest, tensors)
+
+
+class Residents:
+    """Adapters in slots, by name. Written by the one thread that computes; others may ask what is there.
+
+    Args:
+        slots: where they lie.
+        base: which base they must be made for.
+    """
+
+    def __init__(self, slots: AdapterSlots, base: BaseRef) -> None:
+        self.slots = slots
+        self._base = base
+        self._held: OrderedDict[str, tuple[int, str]] = OrderedDict()  # name → slot, digest; the latest used last
+        self._free = list(range(slots.num_slots, BARE, -1))
+        self._speaking: Counter[str] = Counter()
+        self._kept: frozenset[str] = frozenset()
+        self.num_loaded = 0
+        self.num_evicted = 0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._held
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Name → digest of what is in the slots, the least recently used first."""
+        return {name: digest for name, (_, digest) in list(self._held.items())}
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Adapters that make room only when nothing else can: the champions."""
+        self._kept = frozenset(names)
+
+    def begin(self, adapter: Adapter | None, checked: Checked | None = None) -> int | None:
+        """The slot of an adapter that begins to speak, loaded if need be; None while every slot is speaking.
+
+        Args:
+            adapter: None for the bare base, which is always there.
+            checked: the adapter as read before; it is read here when that is missing.
+
+        Raises:
+            ModelError: it cannot be loaded, or its name is taken by other weights.
+        """
+        if adapter is None:
+            return BARE
+        if adapter.name not in self._held and not self._load(adapter, checked):
+            return None
+        slot, digest = self._held[adapter.name]
+        if digest != adapter.digest:
+            raise ModelError(
+                f"another adapter is loaded as {adapter.name!r}",
+                fix="A served name is immutable: give each adapter version its own name.",
+            )
+        self._held.move_to_end(adapter.name)
+        self._speaking[adapter.name] += 1
+        return slot
+
+    def end(self, adapter: Adapter | None) -> None:
+        """One of those that `begin` let speak has finished."""
+        if adapter is not None:
+            self._speaking[adapter.name] -= 1
+
+    def _load(self, adapter: Adapter, checked: Checked | None) -> bool:
+        slot = self._room()
+        if slot is None:
+            return False
+        try:
+            read = checked or read_checked(adapter, self._base)
+            self.slots.write(slot, read.manifest, read.tensors, where=adapter.folder)
+        except BaseException:
+            self._free.append(slot)
+            raise
+        self._held[adapter.name] = (slot, adapter.digest)
+        self.num_loaded += 1
+        return True
+
+    def _room(self) -> int | None:
+        """A free slot, or that of the least recently used adapter which is silent; the champions go last."""
+        if self._free:
+            return self._free.pop()
+        silent = [name for name in self._held if self._speaking[name] <= 0]
+        name = next((name for name in silent if name not in self._kept), next(iter(silent), None))
+        if name is None:
+            return None
+        slot, _ = self._held.pop(name)
+        del self._speaking[name]
+        self.num_evicted += 1
+        return slot

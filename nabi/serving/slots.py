@@ -1,0 +1,194 @@
+"""Many adapters over one base, in memory that is laid out once: loading one copies it into a slot, choosing one is a
+number, and a batch may choose another for each row.
+
+PEFT puts modules of its own into the model for every adapter, so loading and switching slow down as adapters gather.
+Here a hook on each linear layer adds what the row's slot says. Slot 0 is empty: the bare base.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nabi.errors import ModelError
+from nabi.training.adapter import AdapterManifest
+
+BARE = 0
+"""The slot that adds nothing."""
+
+DEFAULT_RANK = 16
+"""Room of a slot at first (requirement A3); a wider adapter widens every slot once."""
+
+_PREFIX = "base_model.model."
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+
+
+class AdapterSlots:
+    """Slots 1…`num_slots` over a model that stays as it is. One thread at a time.
+
+    Args:
+        model: the frozen base, as `load_base` gives it.
+        num_slots: adapters held at once.
+        rank: width of a slot before the first adapter needs more.
+    """
+
+    def __init__(self, model: Any, num_slots: int, *, rank: int = DEFAULT_RANK) -> None:
+        self.num_slots = num_slots
+        self._rank = rank
+        self._dtype = model.dtype
+        self._linears = _linear_layers(model)
+        self._layers: dict[str, _SlottedLayer] = {}
+        self._speaking = _Speaking()
+
+    def write(self, slot: int, manifest: AdapterManifest, tensors: Mapping[str, Any], *, where: Path) -> None:
+        """Copy checked weights (`load_verified`) into a slot, over what was there.
+
+        Raises:
+            ModelError: the adapter changes layers that this base does not have, or of another shape.
+        """
+        pairs = self._pairs(tensors, where)
+        if manifest.r > self._rank:
+            self._widen(manifest.r)
+        for name in pairs.keys() - self._layers.keys():
+            shape = (self.num_slots + 1, self._rank)
+            self._layers[name] = _SlottedLayer(name, self._linears[name], shape, self._dtype, self._speaking)
+        self._speaking.forget_gathered()
+        scale = manifest.alpha / manifest.r
+        for name, layer in self._layers.items():
+            layer.write(slot, pairs.get(name), scale)
+
+    @contextlib.contextmanager
+    def speaking(self, slots: Sequence[int]) -> Iterator[None]:
+        """Within, row i of every batch goes through slot `slots[i]`; one slot alone goes for all rows."""
+        self._speaking.slots = tuple(slots)
+        try:
+            yield
+        finally:
+            self._speaking.slots = (BARE,)
+
+    @property
+    def slot_bytes(self) -> int:
+        """What one more slot takes, for the layers in use so far."""
+        return sum(layer.slot_bytes for layer in self._layers.values())
+
+    def close(self) -> None:
+        """Take the hooks off the model and let the memory go."""
+        for layer in self._layers.values():
+            layer.hook.remove()
+        self._layers = {}
+
+    def _pairs(self, tensors: Mapping[str, Any], where: Path) -> dict[str, tuple[Any, Any]]:
+        """Layer → its two matrices; every weight must be one of a pair that fits a linear layer of the base."""
+        names = {name.removeprefix(_PREFIX).removesuffix(_DOWN).removesuffix(_UP) for name in tensors}
+        pairs = {}
+        for name in sorted(names):
+            linear = self._linears.get(name)
+            down, up = tensors.get(f"{_PREFIX}{name}{_DOWN}"), tensors.get(f"{_PREFIX}{name}{_UP}")
+            if linear is None or down is None or up is None:
+                raise _misfit(where, f"{name} is no linear layer of it that an adapter may change")
+            if (down.shape[1], up.shape[0]) != (linear.in_features, linear.out_features):
+                raise _misfit(where, f"{name} has another shape there")
+            pairs[name] = (down, up)
+        return pairs
+
+    def _widen(self, rank: int) -> None:
+        self._rank = rank
+        for layer in self._layers.values():
+            layer.widen(rank)
+
+
+class _Speaking:
+    """Which slot each row of the present batch goes through, and the weights gathered for the last mixed batch.
+
+    Rows join and leave between steps, not at each: what was gathered for a step serves the next ones too.
+    """
+
+    def __init__(self) -> None:
+        self.slots: tuple[int, ...] = (BARE,)
+        self._gathered: dict[str, tuple[Any, Any]] = {}
+        self._gathered_for: tuple[int, ...] = ()
+
+    @property
+    def only(self) -> int | None:
+        """The one slot of all rows; None when they differ."""
+        return self.slots[0] if len(set(self.slots)) == 1 else None
+
+    def forget_gathered(self) -> None:
+        self._gathered = {}
+
+    def gathered(self, layer: _SlottedLayer) -> tuple[Any, Any]:
+        """A layer's `down` and `up`, row by row."""
+        import torch
+
+        if self._gathered_for != self.slots:
+            self._gathered, self._gathered_for = {}, self.slots
+        if layer.name not in self._gathered:
+            rows = torch.tensor(self.slots, device=layer.down.device)
+            self._gathered[layer.name] = (layer.down.index_select(0, rows), layer.up.index_select(0, rows))
+        return self._gathered[layer.name]
+
+
+class _SlottedLayer:
+    """One linear layer's slots: `down` (slots, in, rank); `up` (slots, rank, out), with the scale multiplied in."""
+
+    def __init__(self, name: str, linear: Any, shape: tuple[int, int], dtype: Any, speaking: _Speaking) -> None:
+        import torch
+
+        num, rank = shape
+        place = {"dtype": dtype, "device": linear.weight.device}
+        self.name = name
+        self.down = torch.zeros((num, linear.in_features, rank), **place)
+        self.up = torch.zeros((num, rank, linear.out_features), **place)
+        self.hook = linear.register_forward_hook(self._add)
+        self._speaking = speaking
+
+    @property
+    def slot_bytes(self) -> int:
+        return int(self.down[0].nbytes + self.up[0].nbytes)
+
+    def write(self, slot: int, pair: tuple[Any, Any] | None, scale: float) -> None:
+        self.down[slot].zero_()
+        self.up[slot].zero_()
+        if pair is not None:
+            down, up = pair
+            rank = down.shape[0]
+            self.down[slot, :, :rank].copy_(down.T)
+            self.up[slot, :rank].copy_(up.T * scale)
+
+    def widen(self, rank: int) -> None:
+        from torch.nn import functional
+
+        more = rank - self.down.shape[2]
+        self.down = functional.pad(self.down, (0, more))
+        self.up = functional.pad(self.up, (0, 0, 0, more))
+
+    def _add(self, _linear: Any, args: tuple[Any, ...], output: Any) -> Any:
+        """What the layer gives and what the adapters add, for x of shape (rows, tokens, in)."""
+        only = self._speaking.only
+        if only == BARE:
+            return output
+        x = args[0].to(self.down.dtype)
+        if only is not None:
+            return output + ((x @ self.down[only]) @ self.up[only]).to(output.dtype)
+        down, up = self._speaking.gathered(self)
+        return output + x.bmm(down).bmm(up).to(output.dtype)
+
+
+def _linear_layers(model: Any) -> dict[str, Any]:
+    """Every linear layer by its name, but not the output layer, which shares its weights with the embeddings."""
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    return {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head
+    }
+
+
+def _misfit(where: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"the adapter does not fit the base that is loaded ({reason})",
+        where=str(where),
+        fix="Use the base it was made for, or train it again on this one.",
+    )

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nabi.errors import ModelError
+from nabi.serving.slots import BARE, AdapterSlots
+from nabi.training.adapter import load_verified
+from nabi.training.base_model import LoadedBase, load_base, resolve_base
+from nabi.training.progress import no_progress
+from nabi.training.train import train_adapter
+
+
+@pytest.fixture(scope="module")
+def folders(
+    trained_adapter: tuple[Any, Any], make_job: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """All linear layers at rank 4; attention only at rank 2; all of them at rank 24, wider than a slot is at first."""
+    recipes: list[dict[str, Any]] = [
+        {"r": 2, "alpha": 8, "target_modules": ("q_proj", "v_proj")},
+        {"r": 24, "alpha": 24, "epochs": 1},
+    ]
+    made = [
+        train_adapter(make_job(tmp_path_factory.mktemp("slots"), recipe=recipe), no_progress).adapter_dir
+        for recipe in recipes
+    ]
+    return [trained_adapter[1].adapter_dir, *made]
+
+
+@pytest.fixture
+def base(tiny_base_dir: Path) -> LoadedBase:
+    return load_base(resolve_base("minute", tiny_base_dir.parent), threads=1)
+
+
+def _put(slots: AdapterSlots, slot: int, folder: Path, base: LoadedBase) -> None:
+    manifest, tensors = load_verified(folder, base.ref)
+    slots.write(slot, manifest, tensors, where=folder)
+
+
+def _by_peft(folder: Path, tiny_base_dir: Path, ids: torch.Tensor) -> torch.Tensor:
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(
+        load_base(resolve_base("minute", tiny_base_dir.parent), threads=1).model, folder
+    ).eval()
+    with torch.inference_mode():
+        return model(ids).logits
+
+
+def _ids(rows: int) -> torch.Tensor:
+    return torch.randint(3, 400, (rows, 17), generator=torch.Generator().manual_seed(3))
+
+
+def _logits(base: LoadedBase, slots: AdapterSlots, chosen: list[int], ids: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode(), slots.speaking(chosen):
+        return base.model(ids).logits
+
+
+def test_each_row_of_a_mixed_batch_is_what_peft_computes_for_its_adapter(
+    folders: list[Path], base: LoadedBase, tiny_base_dir: Path
+) -> None:
+    slots = AdapterSlots(base.model, 3)
+    ids = _ids(5)
+    with torch.inference_mode():
+        bare = base.model(ids).logits
+    for slot, folder in enumerate(folders, start=1):
+        _put(slots, slot, folder, base)
+    mixed = _logits(base, slots, [3, BARE, 1, 2, 1], ids)
+    expected = [_by_peft(folder, tiny_base_dir, ids) for folder in folders]
+    for row, slot in enumerate([3, BARE, 1, 2, 1]):
+        wanted = bare[row] if slot == BARE else expected[slot - 1][row]
+        assert torch.allclose(mixed[row], wanted, rtol=0, atol=1e-5)
+        assert slot == BARE or not torch.allclose(mixed[row], bare[row], atol=1e-2)
+
+
+def test_one_adapter_for_the_whole_batch_is_what_peft_computes(
+    folders: list[Path], base: LoadedBase, tiny_base_dir: Path
+) -> None:
+    slots = AdapterSlots(base.model, 1)
+    ids = _ids(4)
+    for folder in folders:  # one after the other in the same slot: nothing of the last one may stay
+        _put(slots, 1, folder, base)
+        assert torch.allclose(_logits(base, slots, [1], ids), _by_peft(folder, tiny_base_dir, ids), rtol=0, atol=1e-5)
+
+
+def test_a_slot_written_while_its_rows_were_gathered_speaks_with_the_new_weights(
+    folders: list[Path], base: LoadedBase
+) -> None:
+    slots = AdapterSlots(base.model, 2)
+    ids = _ids(2)
+    _put(slots, 1, folders[0], base)
+    before = _logits(base, slots, [1, BARE], ids)
+    with torch.inference_mode(), slots.speaking([1, BARE]):
+        base.model(ids)
+        _put(slots, 1, folders[1], base)
+        after = base.model(ids).logits
+    assert not torch.allclose(before[0], after[0], atol=1e-3)
+    assert torch.allclose(before[1], after[1], atol=1e-5)
+
+
+def test_outside_and_after_closing_the_base_is_bare(folders: list[Path], base: LoadedBase) -> None:
+    ids = _ids(2)
+    with torch.inference_mode():
+        bare = base.model(ids).logits
+        slots = AdapterSlots(base.model, 1)
+        _put(slots, 1, folders[0], base)
+        assert slots.slot_bytes > 0
+        assert torch.equal(base.model(ids).logits, bare)
+        slots.close()
+        with slots.speaking([1]):
+            assert torch.equal(base.model(ids).logits, bare)
+
+
+def test_weights_for_layers_that_the_base_lacks_are_refused(folders: list[Path], base: LoadedBase) -> None:
+    slots = AdapterSlots(base.model, 1)
+    manifest, tensors = load_verified(folders[0], base.ref)
+    foreign = {name.replace("layers.1", "layers.9"): tensor for name, tensor in tensors.items()}
+    with pytest.raises(ModelError, match=r"layers\.9.* is no linear layer of it"):
+        slots.write(1, manifest, foreign, where=folders[0])
+    narrow = {name: tensor[:, :8] if "lora_A" in name else tensor for name, tensor in tensors.items()}
+    with pytest.raises(ModelError, match="another shape"):
+        slots.write(1, manifest, narrow, where=folders[0])
