@@ -56,3 +56,7 @@ class OutOfMemory(NabiError):
 
 class TransientError(NabiError):
     """Something outside was busy or away: a lock, a database, a server. Worth another try."""
+
+
+class LeaseLost(NabiError):
+    """Another process took over what this one was at; it must not write any more."""

@@ -275,3 +275,29 @@ class RetirementRow(Base):
     persona_id: Mapped[str] = mapped_column(Identifier)
     num_conversations: Mapped[int] = mapped_column(Integer)
     at: Mapped[datetime]
+
+
+class LeaseRow(Base):
+    """Who works on something now, where, and since when. A free lease keeps its row: its token only ever grows."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    holder: Mapped[str | None] = mapped_column(Identifier)
+    token: Mapped[int] = mapped_column(Integer)
+    host: Mapped[str]
+    pid: Mapped[int] = mapped_column(Integer)
+    born: Mapped[str]
+    doing: Mapped[str]
+    acquired_at: Mapped[datetime]
+    beat_at: Mapped[datetime]
+
+
+class CrashRow(Base):
+    """A time that a run was killed, and the step that it was at."""
+
+    __tablename__ = "crashes"
+
+    run_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    crashed_at: Mapped[datetime] = mapped_column(primary_key=True)
+    step: Mapped[str]
