@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     )
     database_url: str | None = Field(default=None, description="conversations and ledger; default: SQLite")
     mlflow_uri: str | None = Field(default=None, description="tracking server or database; default: SQLite")
+    prefect_database_url: str | None = Field(
+        default=None,
+        pattern=r"^postgresql\+asyncpg://",
+        description="Prefect's runs, as postgresql+asyncpg://…; default: SQLite",
+    )
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="Prefect's pages when `nabi up` runs")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's pages when `nabi up` runs")
     seed: int = 20260701

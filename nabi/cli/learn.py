@@ -213,9 +213,9 @@ def orchestrated(settings: Settings) -> Iterator[None]:
         free_port,
         prefect_environment,
         prefect_server,
-        running_servers,
         serving,
     )
+    from nabi.integrations.running import running_servers
 
     _finish_deletions()
     running = running_servers(settings).get("prefect")

@@ -31,7 +31,6 @@ _NEEDED = (
 
 def status(as_json: AsJson = False) -> None:
     """What is live for every persona, how its newest window ended, and what waits."""
-    from nabi.integrations.local_servers import running_servers
     from nabi.wiring import get_platform
 
     platform = get_platform()
@@ -55,9 +54,30 @@ def status(as_json: AsJson = False) -> None:
         )
     show(rows, as_json=as_json, title="Personas", empty="No persona is declared: add a YAML file to personas/.")
     if not as_json:
-        servers = running_servers(platform.settings)
-        where = ", ".join(f"{name} {url}" for name, url in servers.items()) or "not up; start it with `nabi up`"
-        console.print(f"servers: {where}")
+        _platform(platform.settings)
+
+
+def _platform(settings: Settings) -> None:
+    """The processes of `nabi up`, when it is up."""
+    from nabi.integrations.running import is_up, run_folder, running_servers
+    from nabi.integrations.supervisor import Supervisor
+
+    if not is_up(settings):
+        console.print("platform: not up; start it with `nabi up`")
+        return
+    servers = running_servers(settings)
+    rows = [
+        {
+            "process": program.name,
+            "state": program.state.lower(),
+            "pid": program.pid,
+            "restarts": program.restarts,
+            "since": program.since.astimezone() if program.since else None,
+            "where": servers.get(program.name),
+        }
+        for program in Supervisor(run_folder(settings), settings.state / "logs").states()
+    ]
+    show(rows, as_json=False, title="Platform" if servers else "Platform, still starting", empty="")
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
-import os
 import secrets
 import unicodedata
 from pathlib import Path
 
 from nabi.errors import ConfigError
-
-log = logging.getLogger(__name__)
+from nabi.secret_file import read_or_create
 
 KEY_BYTES = 32
 
@@ -27,12 +24,7 @@ def load_or_create_key(path: Path) -> bytes:
         ConfigError: the file cannot be read or written, or holds no key.
     """
     try:
-        if not path.exists():
-            _create_key(path)
-        key = path.read_bytes()
-        if path.stat().st_mode & 0o077:
-            log.warning("%s was readable by others; its permissions are narrowed to 0600", path)
-            path.chmod(0o600)
+        key = read_or_create(path, secrets.token_bytes(KEY_BYTES))
     except OSError as error:
         raise ConfigError(
             f"the key of the user ids cannot be used: {error.strerror}.",
@@ -51,21 +43,3 @@ def load_or_create_key(path: Path) -> bytes:
 def user_key(user_id: str, key: bytes) -> str:
     """HMAC-SHA256 of a user's id, 64 hex digits. The id is composed (NFC) first: one person, one hash."""
     return hmac.new(key, unicodedata.normalize("NFC", user_id).encode(), hashlib.sha256).hexdigest()
-
-
-def _create_key(path: Path) -> None:
-    """Write the key whole or not at all; when two processes try at once, the first one's key stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(fresh)
-        except FileExistsError:
-            log.debug("%s was just made by another process", path)
-    finally:
-        fresh.unlink()

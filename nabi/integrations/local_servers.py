@@ -5,7 +5,6 @@ Nothing is imported from either: they are started as commands and asked over HTT
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -20,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nabi.errors import ConfigError, TransientError
+from nabi.integrations.credentials import USER, load_or_create_credentials, secrets_folder
+from nabi.secret_file import replace
 from nabi.settings import Settings
 
 HOST = "127.0.0.1"
@@ -45,10 +46,14 @@ class Server:
 def prefect_environment(settings: Settings, port: int) -> dict[str, str]:
     """What server and clients of this installation's Prefect share: state in our folder, no call to the outside."""
     home = settings.state / "prefect"
+    auth = load_or_create_credentials(settings).prefect_auth
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_API_AUTH_STRING": auth,
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "storage"),
+        "PREFECT_SERVER_API_AUTH_STRING": auth,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         # The second UI loads fonts from the outside; the first one is complete without a network.
@@ -62,26 +67,74 @@ def prefect_environment(settings: Settings, port: int) -> dict[str, str]:
 
 
 def prefect_server(settings: Settings, port: int) -> Server:
+    environment = prefect_environment(settings, port)
+    if settings.prefect_database_url:
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = settings.prefect_database_url
     return Server(
         name="prefect",
         port=port,
         command=(sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)),
-        environment=prefect_environment(settings, port),
+        environment=environment,
         health_path="/api/health",
     )
 
 
+def write_prefect_profile(settings: Settings, port: int) -> None:
+    """Lets Prefect's own commands find and use this installation's server, once PREFECT_HOME names its folder."""
+    clients = {
+        name: value
+        for name, value in prefect_environment(settings, port).items()
+        if name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    }
+    lines = ['active = "nabi"', "[profiles.nabi]", *(f'{name} = "{value}"' for name, value in clients.items())]
+    replace(settings.state / "prefect" / "profiles.toml", "\n".join(lines) + "\n")
+
+
 def mlflow_server(settings: Settings, port: int) -> Server:
-    """MLflow's slim form: two processes instead of fifteen."""
-    command = (sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1")
-    stores = ("--backend-store-uri", settings.mlflow, "--artifacts-destination", str(settings.mlruns))
+    """MLflow's slim form, two processes instead of fifteen, behind a login.
+
+    Passwords and database addresses go through the environment: arguments are for everybody to read.
+    """
+    options = {
+        "--host": HOST,
+        "--port": str(port),
+        "--workers": "1",
+        "--app-name": "basic-auth",
+        "--artifacts-destination": str(settings.mlruns),
+        "--allowed-hosts": f"{HOST}:{port},localhost:{port}",
+        "--cors-allowed-origins": f"http://{HOST}:{port}",
+    }
+    arguments = [word for option in options.items() for word in option]
+    credentials = load_or_create_credentials(settings)
     return Server(
         name="mlflow",
         port=port,
-        command=(*command, *stores, "--serve-artifacts"),
-        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        command=(sys.executable, "-m", "mlflow", "server", *arguments, "--serve-artifacts"),
+        environment={
+            "MLFLOW_BACKEND_STORE_URI": settings.mlflow,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_session_key,
+            "MLFLOW_AUTH_CONFIG_PATH": str(_mlflow_logins(settings)),
+            "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": credentials.mlflow_password,
+        },
         health_path="/health",
     )
+
+
+def _mlflow_logins(settings: Settings) -> Path:
+    """MLflow's settings for logins, which it takes from a file. Who has no permission of its own sees nothing."""
+    path = settings.state / "run" / "mlflow-auth.ini"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logins = secrets_folder(settings) / "mlflow-logins.db"
+    path.write_text(
+        "[mlflow]\n"
+        "default_permission = NO_PERMISSIONS\n"
+        f"database_uri = sqlite:///{str(logins).replace('%', '%%')}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 def is_ready(server: Server) -> bool:
@@ -156,22 +209,3 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             continue
-
-
-def note_running(settings: Settings, servers: Mapping[str, str]) -> Path:
-    """Leaves word of the servers that `nabi up` runs (name → address), for other commands to find."""
-    path = settings.state / "run" / "up.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"pid": os.getpid(), "servers": dict(servers)}))
-    return path
-
-
-def running_servers(settings: Settings) -> dict[str, str]:
-    """Name → address of what `nabi up` runs on this installation; empty when it is not up."""
-    path = settings.state / "run" / "up.json"
-    try:
-        noted = json.loads(path.read_text())
-        os.kill(noted["pid"], 0)
-    except (FileNotFoundError, ProcessLookupError, json.JSONDecodeError):
-        return {}
-    return dict(noted["servers"])
