@@ -69,7 +69,7 @@ def _refreshed(client: SyncPrefectClient, name: str) -> bool:
         DeploymentUpdate(
             entrypoint=declared["entrypoint"],
             pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
-            parameter_openapi_schema=schema,
+            parameter_openapi_schema=schema.model_dump_for_openapi(),
         ),
     )
     return True
