@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.continuous_learning import continuous_learning
-from flows.endings import closing_state, endings_of
+from flows.endings import end_run, endings_of
 from nabi.errors import ConfigError
 from nabi.steps.window import Ending
 
@@ -23,7 +23,7 @@ def backfill(
         # A failed window is recorded in its own run and does not keep the later ones from theirs.
         state = continuous_learning(persona_ids, as_of, return_state=True)
         endings += endings_of(state)
-    return closing_state(endings)
+    return end_run(endings)
 
 
 def window_ends(start: datetime, end: datetime, every: timedelta) -> list[datetime]:

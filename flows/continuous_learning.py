@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows.endings import closing_state
+from flows.endings import end_run
 from nabi.personas.model import Preset
 from nabi.steps.window import Ending, Snapshot
 from tasks.bootstrap import fill_up, why_not_train
@@ -60,4 +60,4 @@ def continuous_learning(
             candidate = train_candidate(snapshot, preset)
             judged = judge(evaluate_candidate(candidate))
             endings.append(deploy(judged) if judged.deploy else keep(judged))
-    return closing_state(endings)
+    return end_run(endings)

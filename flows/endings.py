@@ -8,6 +8,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from nabi.steps.window import Ending
+from tasks.pages import wait_for_the_server
+from tasks.resilience import patience
+
+
+def end_run(endings: list[Ending]) -> State[list[Ending]]:
+    """The closing state, once the server is there to hear it: a run that ends while it is away waits."""
+    with patience("end"):
+        wait_for_the_server()
+    return closing_state(endings)
 
 
 def closing_state(endings: list[Ending]) -> State[list[Ending]]:

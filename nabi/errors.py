@@ -1,7 +1,8 @@
 """Every error a person may meet: what is wrong, where, and what to do about it.
 
 The kinds matter to the loop: it retries `TransientError`, shrinks the batch on `OutOfMemory`, and never
-retries the others, because trying the same bad input again cannot help.
+retries the others, because trying the same bad input again cannot help. `nabi/error_kinds.py` holds the whole table,
+foreign errors included.
 """
 
 from __future__ import annotations
@@ -60,3 +61,11 @@ class TransientError(NabiError):
 
 class LeaseLost(NabiError):
     """Another process took over what this one was at; it must not write any more."""
+
+
+class NoSpaceError(NabiError):
+    """The disk is full, or a quota is used up."""
+
+
+class GaveUpWaiting(NabiError):
+    """Something outside stayed busy or away for longer than a step waits. The window stays free to be run again."""

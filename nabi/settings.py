@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     )
     prefect_port: int = Field(default=4200, ge=1, le=65535, description="Prefect's pages when `nabi up` runs")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's pages when `nabi up` runs")
+    patience_seconds: float = Field(
+        default=900, ge=0, description="how long a step waits for a server, a lock or the network that is away"
+    )
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
 

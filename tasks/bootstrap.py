@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from prefect import task
-
 from nabi.steps import bootstrap as core
 from nabi.steps.window import Filled, Kept
 from nabi.wiring import get_platform
-from tasks.resilience import STEP
+from tasks.progress import enter
+from tasks.resilience import step
 
 
-@task(name="bootstrap", timeout_seconds=600, **STEP)
+@step("bootstrap", of="{kept.window.persona_id}", seconds=600)
 def fill_up(kept: Kept) -> Filled:
+    enter(kept.window, "bootstrap")
     return core.fill_up(get_platform(), kept)
 
 
-@task(name="enough to train?", timeout_seconds=60, **STEP)
+@step("enough to train?", of="{filled.window.persona_id}", seconds=60)
 def why_not_train(filled: Filled) -> str | None:
     """The sentence that says why this window trains nothing; None when it should train."""
     return core.why_not_train(get_platform(), filled)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from prefect import task
 from prefect.runtime import flow_run
 
 from nabi.steps import collect as core
 from nabi.steps.window import Collected, Window
 from nabi.wiring import get_platform
-from tasks.resilience import STEP
+from tasks.progress import enter
+from tasks.resilience import step
 
 
-@task(name="open window", timeout_seconds=60)
+@step("open window", seconds=60)
 def open_windows(persona_ids: list[str] | None, as_of: datetime | None) -> list[Window]:
     """The windows still to be decided; a window that was decided before is not run twice.
 
@@ -27,6 +27,7 @@ def open_windows(persona_ids: list[str] | None, as_of: datetime | None) -> list[
     return [window for window in windows if core.open_window(platform, window) is None]
 
 
-@task(name="collect", timeout_seconds=600, **STEP)
+@step("collect", of="{window.persona_id}", seconds=600)
 def collect(window: Window) -> Collected:
+    enter(window, "collect")
     return core.collect(get_platform(), window)

@@ -6,31 +6,33 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect import task
-
-from nabi.errors import NabiError
+from nabi.error_kinds import Kind, explanation, kind_of
 from nabi.steps import conclude as core
 from nabi.steps.conclude import Judged
 from nabi.steps.window import Ending, Filled, Window
+from nabi.waiting import persist
 from nabi.wiring import get_platform
-from tasks.resilience import STEP
+from tasks.progress import end, enter
+from tasks.resilience import patience, step
 
 logger = logging.getLogger("nabi.progress")
 
 
-@task(name="deploy", timeout_seconds=600, **STEP)
+@step("deploy", of="{judged.candidate.window.persona_id}", seconds=600)
 def deploy(judged: Judged) -> Ending:
-    return core.deploy(get_platform(), judged)
+    enter(judged.candidate.window, "conclude")
+    return _told(core.deploy(get_platform(), judged))
 
 
-@task(name="keep the champion", timeout_seconds=600, **STEP)
+@step("keep the champion", of="{judged.candidate.window.persona_id}", seconds=600)
 def keep(judged: Judged) -> Ending:
-    return core.keep(get_platform(), judged)
+    enter(judged.candidate.window, "conclude")
+    return _told(core.keep(get_platform(), judged))
 
 
-@task(name="skip", timeout_seconds=60, **STEP)
+@step("skip", of="{filled.window.persona_id}", seconds=60)
 def skip(filled: Filled, why: str) -> Ending:
-    return core.skip(get_platform(), filled, why)
+    return _told(core.skip(get_platform(), filled, why))
 
 
 @contextmanager
@@ -38,10 +40,21 @@ def each_fails_alone(window: Window, endings: list[Ending]) -> Iterator[None]:
     """One persona's failure is recorded as its ending and does not stop the others; the run still ends as failed."""
     try:
         yield
-    except NabiError as error:
-        logger.error("%s: %s", window.persona_id, error)
-        endings.append(core.fail(get_platform(), window, str(error)))
     except Exception as error:
-        # A mistake of ours, not of the data: the trace goes to the log, and the other personas still get their turn.
-        logger.exception("%s: unexpected", window.persona_id)
-        endings.append(core.fail(get_platform(), window, f"unexpected {type(error).__name__}: {error}"))
+        kind = kind_of(error)
+        # The trace of a mistake of ours goes to the log: nobody else can mend it.
+        logger.error("%s: %s", window.persona_id, explanation(error), exc_info=kind is Kind.OUR_BUG)
+        endings.append(_fail(window, error, kind))
+
+
+def _fail(window: Window, error: Exception, kind: Kind) -> Ending:
+    with patience("failing"):
+        platform = get_platform()
+        ending = persist(lambda: core.fail(platform, window, explanation(error), kind))
+        end(window, ending.sentence, failed=True)
+        return ending
+
+
+def _told(ending: Ending) -> Ending:
+    end(ending.window, ending.sentence)
+    return ending

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from prefect import task
-
 from nabi.steps import evaluate as core
 from nabi.steps.window import Candidate, Scored
 from nabi.wiring import get_platform
-from tasks.resilience import STEP
+from tasks.progress import enter
+from tasks.resilience import step
 
 
-@task(name="evaluate", timeout_seconds=3600, **STEP)
+@step("evaluate", of="{candidate.window.persona_id}", seconds=3600)
 def evaluate_candidate(candidate: Candidate) -> Scored:
+    enter(candidate.window, "evaluate")
     return core.evaluate_candidate(get_platform(), candidate)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from prefect import task
 from prefect.artifacts import create_table_artifact
 
 from nabi.steps import collect as core
 from nabi.steps.window import Collected, Kept
 from nabi.wiring import get_platform
-from tasks.resilience import STEP
+from tasks.resilience import step
 
 
-@task(name="filter", timeout_seconds=1800, **STEP)
+@step("filter", of="{collected.window.persona_id}", seconds=1800)
 def keep_usable(collected: Collected) -> Kept:
     kept = core.keep_usable(get_platform(), collected)
     table = [{"outcome": "kept", "conversations": kept.num_new + kept.num_learned}]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from nabi.steps import conclude as core
 from nabi.steps.conclude import Judged
 from nabi.steps.window import Scored
 from nabi.wiring import get_platform
-from tasks.resilience import STEP
+from tasks.resilience import step
 
 
-@task(name="gate", timeout_seconds=600, **STEP)
+@step("gate", of="{scored.candidate.window.persona_id}", seconds=600)
 def judge(scored: Scored) -> Judged:
     judged = core.judge(get_platform(), scored)
     create_markdown_artifact(

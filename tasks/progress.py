@@ -1,41 +1,77 @@
-"""Live progress of a step, where people look: the Prefect UI (artifact) and the terminal (log line)."""
+"""Live progress of a whole pass on one bar a persona, where people look: the Prefect UI and the terminal."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from nabi.steps.window import Window
+from tasks.pages import move_bar, open_bar
 
 logger = logging.getLogger("nabi.progress")
 
-# Requirement B2: where each phase of a training lies on one bar.
-DATASET_SHARE, TRAINING_SHARE = 30.0, 60.0
+# Requirement B2: 0–30 the dataset, 30–90 the training, 90–100 measuring and saving.
+STAGES: dict[str, tuple[float, str]] = {
+    "collect": (2, "reading what was said"),
+    "filter": (6, "sorting out what may not be learned from"),
+    "bootstrap": (12, "filling up from the catalogue"),
+    "snapshot": (18, "writing the dataset"),
+    "train": (30, "training"),
+    "evaluate": (90, "measuring the candidate against the champion"),
+    "gate": (97, "deciding"),
+    "conclude": (99, "saving the decision"),
+}
+TRAINING_FROM, TRAINING_TO = 30.0, 90.0
 _SECONDS_BETWEEN_UPDATES = 1.0  # each update is a request to the server
 _POINTS_BETWEEN_LINES = 10.0  # percentage points; a terminal is read line by line
 
+_bars: dict[Window, tuple[UUID, float]] = {}
 
-def training_progress(key: str) -> Callable[[float, str], None]:
-    """A callback (share of the training 0..1, message) that moves one bar from 30 to 90 %.
 
-    Args:
-        key: names the bar, e.g. `nabiyam-20260701t0300`; lower case, digits and dashes.
-    """
-    bar = cast(UUID, create_progress_artifact(progress=DATASET_SHARE, key=key, description="dataset ready"))
+def enter(window: Window, stage: str) -> None:
+    """Moves the persona's bar to where a stage begins; the first stage makes the bar."""
+    percent, words = STAGES[stage]
+    _move(window, percent, words)
+
+
+def training_progress(window: Window) -> Callable[[float, str], None]:
+    """A callback (share of the training 0..1, message) that moves the bar from 30 to 90 %."""
     last_update, last_line = 0.0, -_POINTS_BETWEEN_LINES
 
     def report(share: float, message: str) -> None:
         nonlocal last_update, last_line
-        percent = DATASET_SHARE + TRAINING_SHARE * share
+        percent = TRAINING_FROM + (TRAINING_TO - TRAINING_FROM) * share
         now = time.monotonic()
         if share >= 1 or now - last_update >= _SECONDS_BETWEEN_UPDATES:
             last_update = now
-            update_progress_artifact(artifact_id=bar, progress=percent, description=message)
+            _move(window, percent, message, line=False)
         if share >= 1 or percent - last_line >= _POINTS_BETWEEN_LINES:
             last_line = percent
-            logger.info("%3.0f %%  %s", percent, message)
+            _print(window, percent, message)
 
     return report
+
+
+def end(window: Window, sentence: str, *, failed: bool = False) -> None:
+    """The bar's last word: full with how the pass ended; after a failure it stays where it was and says why."""
+    reached = _bars[window][1] if window in _bars else 0.0
+    _move(window, reached if failed else 100.0, sentence, last=True, line=False)
+    _bars.pop(window, None)
+
+
+def _move(window: Window, percent: float, words: str, *, last: bool = False, line: bool = True) -> None:
+    if line:
+        _print(window, percent, words)
+    if window in _bars:
+        bar = _bars[window][0]
+        move_bar(bar, percent, words, last=last)
+    else:
+        bar = open_bar(f"{window.persona_id}-{window.as_of:%Y%m%dt%H%M}", percent, words)
+        move_bar(bar, percent, words, last=last)
+    _bars[window] = bar, percent
+
+
+def _print(window: Window, percent: float, words: str) -> None:
+    logger.info("%s %3.0f %%  %s", window.persona_id, percent, words)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from prefect import task
-
 from nabi.resources.sensors import Limits, busy, read_resources
+from tasks.resilience import step
 
 logger = logging.getLogger("nabi.progress")
 
 
-@task(name="sense resources", timeout_seconds=60)
+@step("sense resources", seconds=60, kept=False)
 def sense() -> str | None:
     """Reads CPU, memory and GPU; the sentence that says what is saturated, or None."""
     reading = read_resources()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from prefect import task
-
 from nabi.personas.model import Preset
 from nabi.steps import train as core
 from nabi.steps.window import Candidate, Snapshot
 from nabi.wiring import get_platform
-from tasks.progress import training_progress
-from tasks.resilience import STEP
+from tasks.progress import enter, training_progress
+from tasks.resilience import step
 
 
-@task(name="train", timeout_seconds=6 * 3600, **STEP)
+@step("train", of="{snapshot.window.persona_id}", seconds=6 * 3600)
 def train_candidate(snapshot: Snapshot, preset: Preset | None) -> Candidate:
-    window = snapshot.window
-    progress = training_progress(f"{window.persona_id}-{window.as_of:%Y%m%dt%H%M}")
-    return core.train_candidate(get_platform(), snapshot, preset, progress)
+    enter(snapshot.window, "train")
+    return core.train_candidate(get_platform(), snapshot, preset, training_progress(snapshot.window))

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
 from nabi.database.schema import HEAD, current_revision, migrate
-from nabi.errors import ConfigError, DataError, NabiError, TransientError
+from nabi.errors import ConfigError, DataError, NabiError, NoSpaceError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ BUSY_TIMEOUT_S = 30.0
 
 _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_SQLITE_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+_SQLITE_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 # Connection exceptions, rolled back for another transaction, out of resources, lock not available, operator
 # intervention: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRES_TRANSIENT = ("08", "40", "53", "55P03", "57")
@@ -285,11 +285,13 @@ def _translate_sqlite(error: sqlite3.Error, address: str) -> NabiError | None:
             where=address,
             fix="Put it aside and restore a copy, or start anew without it.",
         )
+    if code == sqlite3.SQLITE_FULL:
+        return NoSpaceError("there is no space left for the database.", where=address, fix="Free space on its disk.")
     if code in _SQLITE_UNUSABLE:
         return ConfigError(
             f"the database cannot be used: {error}.",
             where=address,
-            fix="Check free space and the permissions of the file and its folder.",
+            fix="Check the disk and the permissions of the file and its folder.",
         )
     return None
 

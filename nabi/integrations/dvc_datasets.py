@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nabi.datasets.files import recover_folder, replace_folder
+from nabi.error_kinds import Kind, kind_of
 from nabi.errors import DataError, TransientError
 from nabi.integrations.object_stores import ObjectStores
 
@@ -323,10 +324,14 @@ def _folders_in(folder: Path) -> list[Path]:
 def _plain_errors() -> Iterator[None]:
     try:
         yield
-    except LockError as error:
-        raise TransientError(
-            f"another process holds DVC's lock: {error}",
-            fix="Wait for the other `dvc` command to end; the step is tried again.",
-        ) from error
     except DvcException as error:
+        if isinstance(error, LockError):
+            raise TransientError(
+                f"another process holds DVC's lock: {error}",
+                fix="Wait for the other `dvc` command to end; the step is tried again.",
+            ) from error
+        if kind_of(error) is Kind.TRANSIENT:
+            raise TransientError(
+                f"DVC's remote could not be reached: {error}", fix="Check the remote in .dvc/config; nothing was lost."
+            ) from error
         raise DataError(f"DVC failed: {error}") from error

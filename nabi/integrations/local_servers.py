@@ -61,6 +61,8 @@ def prefect_environment(settings: Settings, port: int) -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}",
+        # 2 + 4 + … + 512 seconds: requests of Prefect's own outlast a server that is away for a quarter of an hour.
+        "PREFECT_CLIENT_MAX_RETRIES": "9",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "nabi",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
     }

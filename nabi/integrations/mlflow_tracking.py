@@ -14,10 +14,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # read when mlflow is imported
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# Its own retries take four minutes and say nothing; `persist` waits longer and says what for.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
 from mlflow import MlflowClient
@@ -26,15 +31,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-from nabi.errors import ModelError, TransientError
+from nabi.error_kinds import Kind, kind_of
+from nabi.errors import ConfigError, ModelError, NabiError, TransientError
+from nabi.waiting import persist
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 DIGEST_TAG = "nabi.digest"
 PASS_TAG = "nabi.pass"
 SUCCESSOR_TAG = "dataset_successor"
 RETIRE_TAG = "retire"
-# What MLflow answers when its database or server is busy or away.
-_WORTH_ANOTHER_TRY = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 _TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".yaml", ".yml"})
 # Without a kind the pages open on traces of an agent, of which there are none.
 _SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
@@ -62,13 +70,38 @@ def _plain_errors(doing: str) -> Iterator[None]:
     """MLflow's errors as nabi's: a refusal is final, a store that is busy or away is worth another try."""
     try:
         yield
-    except MlflowException as error:
-        if error.error_code not in _WORTH_ANOTHER_TRY:
-            raise ModelError(f"MLflow refused {doing}: {error.message}") from error
-        raise TransientError(
-            f"MLflow could not be reached while {doing}: {error.message}",
-            fix="Check NABI_MLFLOW_URI and that the server is up (`nabi up`); the run can be repeated.",
-        ) from error
+    except Exception as error:
+        kind = kind_of(error)
+        if kind is Kind.TRANSIENT and not isinstance(error, NabiError):
+            raise TransientError(
+                f"MLflow could not be reached while {doing}: {_first_line(error)}",
+                fix="Check NABI_MLFLOW_URI and that the server is up (`nabi up`); the run can be repeated.",
+            ) from error
+        if not isinstance(error, MlflowException):
+            raise
+        refusal = ConfigError if kind is Kind.BAD_CONFIGURATION else ModelError
+        raise refusal(f"MLflow refused {doing}: {error.message}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "message", error)).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _asks(doing: str) -> Callable[[Callable[Concatenate[Tracker, P], R]], Callable[Concatenate[Tracker, P], R]]:
+    """A method that talks to MLflow and may be repeated: while MLflow is away it waits as long as its step allows."""
+
+    def decorate(method: Callable[Concatenate[Tracker, P], R]) -> Callable[Concatenate[Tracker, P], R]:
+        @wraps(method)
+        def asked(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            def once() -> R:
+                with _plain_errors(doing):
+                    return method(self, *args, **kwargs)
+
+            return persist(once)
+
+        return asked
+
+    return decorate
 
 
 class Tracker:
@@ -83,7 +116,8 @@ class Tracker:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         # Creating the tables is not news to anybody who runs a command.
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        for chatty in ("mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         # The registry resolves `models:/…` sources through the process's URI, whatever the client was given.
         mlflow.set_tracking_uri(uri)
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -91,50 +125,69 @@ class Tracker:
 
     # Runs
 
+    @_asks("opening a run")
     def open_run(self, persona_id: str, pass_id: str, tags: Mapping[str, str]) -> str:
         """The run of one pass, made once: a repeated pass finds the run it began.
 
         Args:
             pass_id: identifies the pass, e.g. `nabiyam@2026-07-01T03:00:00+00:00`; also the run's name.
         """
-        with _plain_errors("opening a run"):
-            experiment_id = self._experiment(persona_id)
-            found = self._client.search_runs(
-                [experiment_id], filter_string=f"tags.`{PASS_TAG}` = '{pass_id}'", max_results=1
-            )
-            if found:
-                run_id: str = found[0].info.run_id
-                self._client.update_run(run_id, status="RUNNING")
-                return run_id
-            run = self._client.create_run(
-                experiment_id, run_name=pass_id, tags={PASS_TAG: pass_id, "persona": persona_id, **tags}
-            )
-            return str(run.info.run_id)
+        experiment_id = self._experiment(persona_id)
+        found = self._client.search_runs(
+            [experiment_id], filter_string=f"tags.`{PASS_TAG}` = '{pass_id}'", max_results=1
+        )
+        if found:
+            run_id: str = found[0].info.run_id
+            self._client.update_run(run_id, status="RUNNING")
+            return run_id
+        run = self._client.create_run(
+            experiment_id, run_name=pass_id, tags={PASS_TAG: pass_id, "persona": persona_id, **tags}
+        )
+        return str(run.info.run_id)
 
+    @_asks("closing a run")
     def close_run(self, run_id: str, *, failed: bool = False) -> None:
-        with _plain_errors("closing a run"):
-            self._client.set_terminated(run_id, status="FAILED" if failed else "FINISHED")
+        self._client.set_terminated(run_id, status="FAILED" if failed else "FINISHED")
 
+    @_asks("logging parameters")
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Parameters as MLflow shows them; a repeated pass may log the same values again."""
-        with _plain_errors("logging parameters"):
-            self._client.log_batch(run_id, params=[Param(k, str(v)[:6000]) for k, v in params.items()])
+        self.log(run_id, params=params)
 
     def log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        with _plain_errors("logging tags"):
-            self._client.log_batch(run_id, tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
+        self.log(run_id, tags=tags)
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        self.log_curve(run_id, [(step, name, value) for name, value in metrics.items()])
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        self.log(run_id, metrics=metrics)
 
     def log_curve(self, run_id: str, points: Sequence[tuple[int, str, float]]) -> None:
         """Many (step, name, value) in as few requests as MLflow allows."""
-        now = int(time.time() * 1000)
-        entities = [Metric(name, float(value), now, step) for step, name, value in points]
-        with _plain_errors("logging metrics"):
-            for start in range(0, len(entities), _MAX_METRICS_A_BATCH):
-                self._client.log_batch(run_id, metrics=entities[start : start + _MAX_METRICS_A_BATCH])
+        entities = _metrics(points)
+        for start in range(0, len(entities), _MAX_METRICS_A_BATCH):
+            self._log_batch(run_id, metrics=entities[start : start + _MAX_METRICS_A_BATCH])
 
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Figures, tags and parameters in one request; at most 1,000 figures."""
+        self._log_batch(
+            run_id,
+            metrics=_metrics([(0, name, value) for name, value in (metrics or {}).items()]),
+            tags=[RunTag(k, str(v)[:5000]) for k, v in (tags or {}).items()],
+            params=[Param(k, str(v)[:6000]) for k, v in (params or {}).items()],
+        )
+
+    @_asks("logging figures")
+    def _log_batch(self, run_id: str, /, **entities: Any) -> None:
+        # The figures carry their time already, so that a repeated request stores no point twice.
+        self._client.log_batch(run_id, **entities)
+
+    @_asks("logging a dataset")
     def log_dataset(
         self,
         run_id: str,
@@ -154,49 +207,48 @@ class Tracker:
             profile=json.dumps(profile),
         )
         tags = [InputTag("mlflow.data.context", context), InputTag("dvc.md5", version), InputTag("sha256", digest)]
-        with _plain_errors("logging a dataset"):
-            self._client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=tags)])
+        self._client.log_inputs(run_id, datasets=[DatasetInput(dataset=dataset, tags=tags)])
 
+    @_asks("storing an artifact")
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        with _plain_errors("storing an artifact"):
-            self._client.log_artifact(run_id, str(path), folder)
+        self._client.log_artifact(run_id, str(path), folder)
 
+    @_asks("storing an artifact")
     def log_text(self, run_id: str, text: str, name: str) -> None:
-        with _plain_errors("storing an artifact"):
-            self._client.log_text(run_id, text, name)
+        self._client.log_text(run_id, text, name)
 
+    @_asks("reading an experiment")
     def experiment_id(self, persona_id: str) -> str | None:
         """The persona's experiment, for a link into the UI; None before its first run."""
-        with _plain_errors("reading an experiment"):
-            experiment = self._client.get_experiment_by_name(persona_id)
-            return str(experiment.experiment_id) if experiment else None
+        experiment = self._client.get_experiment_by_name(persona_id)
+        return str(experiment.experiment_id) if experiment else None
 
+    @_asks("reading a run")
     def run_metrics(self, run_id: str) -> dict[str, float]:
-        with _plain_errors("reading a run"):
-            return dict(self._client.get_run(run_id).data.metrics)
+        return dict(self._client.get_run(run_id).data.metrics)
 
+    @_asks("reading a run")
     def run_tags(self, run_id: str) -> dict[str, str]:
-        with _plain_errors("reading a run"):
-            return dict(self._client.get_run(run_id).data.tags)
+        return dict(self._client.get_run(run_id).data.tags)
 
     # Deletion
 
+    @_asks("listing runs")
     def runs_of(self, persona_id: str) -> list[str]:
         """Every run of a persona, those included that somebody deleted in the UI: their artifacts still lie there."""
-        with _plain_errors("listing runs"):
-            experiment = self._client.get_experiment_by_name(persona_id)
-            if experiment is None:
-                return []
-            runs: list[str] = []
-            token = None
-            while True:
-                page = self._client.search_runs(
-                    [experiment.experiment_id], run_view_type=ViewType.ALL, page_token=token, max_results=1000
-                )
-                runs += [str(run.info.run_id) for run in page]
-                token = page.token
-                if not token:
-                    return runs
+        experiment = self._client.get_experiment_by_name(persona_id)
+        if experiment is None:
+            return []
+        runs: list[str] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [experiment.experiment_id], run_view_type=ViewType.ALL, page_token=token, max_results=1000
+            )
+            runs += [str(run.info.run_id) for run in page]
+            token = page.token
+            if not token:
+                return runs
 
     def rewrite_artifacts(self, run_id: str, rewrite: Callable[[str, bytes], bytes | None], scratch: Path) -> list[str]:
         """Lets `rewrite` change a run's text artifacts; the paths of those that it changed.
@@ -205,6 +257,7 @@ class Tracker:
             rewrite: gets path and content, gives the content as it should be, None to remove the artifact.
             scratch: an existing folder of ours for the passing copy. Never the system's: a kill would leave it there.
         """
+        # Not repeated as a whole: a second try would no longer report what the first one changed.
         with _plain_errors("rewriting artifacts"):
             store = get_artifact_repository(
                 self._client.get_run(run_id).info.artifact_uri, tracking_uri=self._client.tracking_uri
@@ -227,27 +280,28 @@ class Tracker:
                 changed.append(path)
             return changed
 
+    @_asks("naming a dataset's successor")
     def replace_dataset(self, persona_id: str, old: str, new: str, *, why: str) -> int:
         """Names the version that took a dataset version's place in every run that learned from it; how many runs."""
-        with _plain_errors("naming a dataset's successor"):
-            experiment = self._client.get_experiment_by_name(persona_id)
-            if experiment is None:
-                return 0
-            runs = self._client.search_runs(
-                [experiment.experiment_id],
-                filter_string=f"tags.dataset_version = '{old}'",
-                run_view_type=ViewType.ACTIVE_ONLY,
-                max_results=50_000,
-            )
-            for run in runs:
-                run_id = str(run.info.run_id)
-                if run.data.tags.get(SUCCESSOR_TAG) != new:
-                    self.log_tags(run_id, {SUCCESSOR_TAG: new, f"{SUCCESSOR_TAG}_why": why})
-                    self.log_dataset(run_id, name=persona_id, version=new, digest="", profile={}, context="successor")
-            return len(runs)
+        experiment = self._client.get_experiment_by_name(persona_id)
+        if experiment is None:
+            return 0
+        runs = self._client.search_runs(
+            [experiment.experiment_id],
+            filter_string=f"tags.dataset_version = '{old}'",
+            run_view_type=ViewType.ACTIVE_ONLY,
+            max_results=50_000,
+        )
+        for run in runs:
+            run_id = str(run.info.run_id)
+            if run.data.tags.get(SUCCESSOR_TAG) != new:
+                self.log_tags(run_id, {SUCCESSOR_TAG: new, f"{SUCCESSOR_TAG}_why": why})
+                self.log_dataset(run_id, name=persona_id, version=new, digest="", profile={}, context="successor")
+        return len(runs)
 
     # Adapter versions
 
+    @_asks("registering an adapter")
     def register_adapter(
         self,
         run_id: str,
@@ -263,54 +317,52 @@ class Tracker:
         Only the adapter's own bytes are stored: `mlflow.transformers.log_model` would copy the whole base model.
         The same digest from the same run is registered once, however often the pass is repeated.
         """
-        with _plain_errors("registering an adapter"):
-            for known in self.versions(persona_id):
-                if known.run_id == run_id and known.digest == digest:
-                    return known
-            model = self._client.create_logged_model(
-                experiment_id=self._experiment(persona_id),
-                name=f"{persona_id}-adapter",
-                source_run_id=run_id,
-                model_type="lora-adapter",
-                tags={DIGEST_TAG: digest, **tags},
-                params=dict(params),
-            )
-            self._client.log_model_artifacts(model.model_id, str(folder))
-            self._client.finalize_logged_model(model.model_id, "READY")
-            self._ensure_registered_model(persona_id)
-            version = self._client.create_model_version(
-                persona_id,
-                source=f"models:/{model.model_id}",
-                run_id=run_id,
-                tags={DIGEST_TAG: digest, **tags},
-                model_id=model.model_id,
-            )
-            return _tracked(version)
+        for known in self.versions(persona_id):
+            if known.run_id == run_id and known.digest == digest:
+                return known
+        model = self._client.create_logged_model(
+            experiment_id=self._experiment(persona_id),
+            name=f"{persona_id}-adapter",
+            source_run_id=run_id,
+            model_type="lora-adapter",
+            tags={DIGEST_TAG: digest, **tags},
+            params=dict(params),
+        )
+        self._client.log_model_artifacts(model.model_id, str(folder))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._ensure_registered_model(persona_id)
+        version = self._client.create_model_version(
+            persona_id,
+            source=f"models:/{model.model_id}",
+            run_id=run_id,
+            tags={DIGEST_TAG: digest, **tags},
+            model_id=model.model_id,
+        )
+        return _tracked(version)
 
+    @_asks("listing adapter versions")
     def versions(self, persona_id: str) -> list[TrackedVersion]:
         """All versions of a persona's adapter, oldest first."""
-        with _plain_errors("listing adapter versions"):
-            found = self._client.search_model_versions(f"name='{persona_id}'", order_by=["version_number ASC"])
-            return [_tracked(version) for version in found]
+        found = self._client.search_model_versions(f"name='{persona_id}'", order_by=["version_number ASC"])
+        return [_tracked(version) for version in found]
 
+    @_asks("fetching an adapter")
     def fetch_adapter(self, version: TrackedVersion, destination: Path) -> Path:
         """Brings an adapter's files from the artifact store to this machine."""
         model_id = version.source.removeprefix("models:/")
-        with _plain_errors("fetching an adapter"):
-            from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts
 
-            location = self._client.get_logged_model(model_id).artifact_location
-            return Path(
-                download_artifacts(
-                    artifact_uri=location, dst_path=str(destination), tracking_uri=self._client.tracking_uri
-                )
-            )
+        location = self._client.get_logged_model(model_id).artifact_location
+        return Path(
+            download_artifacts(artifact_uri=location, dst_path=str(destination), tracking_uri=self._client.tracking_uri)
+        )
 
+    @_asks("tagging an adapter version")
     def tag_version(self, persona_id: str, number: int, tags: Mapping[str, str]) -> None:
-        with _plain_errors("tagging an adapter version"):
-            for key, value in tags.items():
-                self._client.set_model_version_tag(persona_id, str(number), key, value)
+        for key, value in tags.items():
+            self._client.set_model_version_tag(persona_id, str(number), key, value)
 
+    @_asks("mirroring stages")
     def mirror_stages(self, persona_id: str, aliases: Mapping[str, int | None], stages: Mapping[int, str]) -> None:
         """Makes MLflow show what the ledger says.
 
@@ -319,7 +371,7 @@ class Tracker:
             stages: MLflow stage by version number: Production, Staging, Archived or None. Upstream calls stages
                 deprecated; the tag `stage` says the same and stays.
         """
-        with _plain_errors("mirroring stages"), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             held = self._client.get_registered_model(persona_id).aliases
             for alias, number in aliases.items():
@@ -333,10 +385,10 @@ class Tracker:
                     self._client.transition_model_version_stage(persona_id, str(version.number), stage)
                     self._client.set_model_version_tag(persona_id, str(version.number), "stage", stage.lower())
 
+    @_asks("reading aliases")
     def aliases(self, persona_id: str) -> dict[str, int]:
         """Alias → version number."""
-        with _plain_errors("reading aliases"):
-            return {k: int(v) for k, v in self._client.get_registered_model(persona_id).aliases.items()}
+        return {k: int(v) for k, v in self._client.get_registered_model(persona_id).aliases.items()}
 
     def _experiment(self, persona_id: str) -> str:
         found = self._client.get_experiment_by_name(persona_id)
@@ -369,6 +421,11 @@ def _remove_half_stored(folder: Path) -> None:
     """What MLflow was writing when its process was killed; it lists none of it."""
     for path in folder.rglob(".artifact.uploading.*"):
         path.unlink()
+
+
+def _metrics(points: Sequence[tuple[int, str, float]]) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, float(value), now, step) for step, name, value in points]
 
 
 def _tracked(version: Any) -> TrackedVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nabi.conversations.records import Frozen
+from nabi.error_kinds import Kind
 from nabi.evaluation.gate import Verdict, decide
 from nabi.evaluation.report import gate_report
 from nabi.registry.journal import Ended
@@ -71,10 +72,10 @@ def skip(platform: Platform, filled: Filled, why: str) -> Ending:
     return Ending(window=window, state="skipped", sentence=why)
 
 
-def fail(platform: Platform, window: Window, why: str) -> Ending:
+def fail(platform: Platform, window: Window, why: str, kind: Kind) -> Ending:
     """Records a failure; the live adapter and the conversations stay as they were."""
     sentence = f"failed: {why}"
-    platform.journal.finish(window.persona_id, window.as_of, "failed", sentence)
+    platform.journal.finish(window.persona_id, window.as_of, "failed", sentence, figures={"kind": kind.value})
     return Ending(window=window, state="failed", sentence=sentence)
 
 
