@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     )
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
+    checkpoint_seconds: float = Field(default=60, ge=0, description="a training is saved about so often")
+    checkpoint_steps: int | None = Field(default=None, ge=1, description="… and after every so many steps")
 
     @classmethod
     def settings_customise_sources(

@@ -47,6 +47,12 @@ class RecipeChoice(Frozen):
     gradient_accumulation: int | None = Field(default=None, ge=1)
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
     four_bit: bool | None = Field(default=None, description="train over a base in 4 bits (QLoRA)")
+    rslora: bool | None = Field(default=None, description="scale by alpha / √r (rank-stabilised LoRA)")
+    dora: bool | None = Field(default=None, description="learn length and direction of the weights apart (DoRA)")
+    recompute: bool | None = Field(default=None, description="save memory by computing activations twice")
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="epochs without a better holdout loss before a training ends"
+    )
     start: Literal["base", "champion"] | None = Field(
         default=None, description="begin with a fresh adapter over the base, or go on from the champion's weights"
     )

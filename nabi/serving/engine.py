@@ -199,6 +199,8 @@ class Engine:
             task_type="CAUSAL_LM",
             r=manifest.r,
             lora_alpha=manifest.alpha,
+            use_rslora=manifest.rslora,
+            use_dora=manifest.dora,
             target_modules=list(manifest.target_modules),
             inference_mode=True,
         )

@@ -12,12 +12,16 @@ from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Snapshot
 from nabi.training.adapter import read_manifest
 from nabi.training.base_model import BaseRef
+from nabi.training.checkpoint import Every
 from nabi.training.recipe import Recipe, resolve_recipe
 from nabi.training.train import TrainingJob, TrainingResult
 from nabi.training.worker import train_in_own_process
 from nabi.wiring import Platform
 
 logger = logging.getLogger("nabi.progress")
+
+# What an adapter's weights mean: it can be gone on from only with the same.
+_SHAPING = ("r", "alpha", "target_modules", "rslora", "dora")
 
 
 @uses_words
@@ -72,6 +76,7 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
         dataset_digest=snapshot.digest,
         commit=code_commit(),
         threads=platform.settings.threads,
+        save_every=Every(seconds=platform.settings.checkpoint_seconds, steps=platform.settings.checkpoint_steps),
         start_adapter=_start(platform, persona, base, recipe),
     )
 
@@ -84,7 +89,9 @@ def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe) 
     folder = platform.registry.folder_of(platform.registry.version(live.champion))
     manifest = read_manifest(folder)
     wanted, had = recipe.model_dump(mode="json"), manifest.arguments["recipe"]
-    differing = [name for name in ("r", "alpha", "target_modules") if wanted[name] != had[name]]
+    # An adapter from before a field existed was trained with its default.
+    defaults = Recipe().model_dump(mode="json")
+    differing = [name for name in _SHAPING if wanted[name] != had.get(name, defaults[name])]
     if manifest.base_revision != base.revision:
         differing.append("base model")
     if differing:
@@ -122,5 +129,7 @@ def _log_result(platform: Platform, run_id: str, result: TrainingResult) -> None
         "train/steps": result.num_steps,
         "train/tokens": result.num_tokens,
         "train/seconds": result.seconds,
+        "train/rows": result.rows,
+        "train/resumed_at": result.resumed_at,
     }
     platform.tracker.log_metrics(run_id, {name: value for name, value in figures.items() if value is not None})

@@ -36,6 +36,8 @@ MAX_RANK = 256
 MAX_SCALE = 64.0
 # Root mean square of one tensor's entries. Trained ones measure 0.001 to 0.5; weights multiplied by 10⁴ exceed it.
 MAX_RMS = 10.0
+# The same of DoRA's lengths, which are those of the base's weights: 1 to 5.
+MAX_LENGTH_RMS = 100.0
 
 _REFETCH = "Roll back to another version, or train it again."
 
@@ -64,6 +66,8 @@ class AdapterManifest(Provenance):
     r: int
     alpha: int
     target_modules: tuple[str, ...]
+    rslora: bool = Field(default=False, description="alpha is divided by √r, not by r")
+    dora: bool = Field(default=False, description="a length of each output is learned beside the two factors")
 
 
 def library_versions() -> dict[str, str]:
@@ -113,6 +117,8 @@ def write_adapter(
         r=config["r"],
         alpha=config["lora_alpha"],
         target_modules=modules,
+        rslora=config["use_rslora"],
+        dora=config["use_dora"],
     )
     _write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     _write_json(folder / METADATA, metadata)
@@ -170,7 +176,7 @@ def _check_base(folder: Path, manifest: AdapterManifest, base: BaseRef) -> None:
 def _check_bounds(folder: Path, manifest: AdapterManifest) -> None:
     if not 1 <= manifest.r <= MAX_RANK:
         raise ModelError(f"rank {manifest.r} is not in 1…{MAX_RANK}", where=str(folder), fix=_REFETCH)
-    scale = manifest.alpha / manifest.r
+    scale = manifest.alpha / (math.sqrt(manifest.r) if manifest.rslora else manifest.r)
     if not 0 < scale <= MAX_SCALE:
         raise ModelError(
             f"alpha {manifest.alpha} over rank {manifest.r} scales by {scale:g}; at most {MAX_SCALE:g} is allowed",
@@ -204,11 +210,13 @@ def _check_config(folder: Path, manifest: AdapterManifest, content: bytes) -> No
     try:
         config = json.loads(content)
         told = (config["peft_type"], config["r"], config["lora_alpha"], tuple(sorted(config["target_modules"])))
+        kinds = (config.get("use_rslora", False), config.get("use_dora", False))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"the configuration cannot be read ({error})", where=str(folder / CONFIG), fix=_REFETCH
         ) from error
-    if told != ("LORA", manifest.r, manifest.alpha, tuple(sorted(manifest.target_modules))):
+    expected = ("LORA", manifest.r, manifest.alpha, tuple(sorted(manifest.target_modules)))
+    if told != expected or kinds != (manifest.rslora, manifest.dora):
         raise ModelError("configuration and manifest disagree", where=str(folder / CONFIG), fix=_REFETCH)
 
 
@@ -235,14 +243,16 @@ def _problem(name: str, tensor: Any, manifest: AdapterManifest) -> str | None:
     shape = tuple(tensor.shape)
     if shape != manifest.tensors[name]:
         return f"has shape {shape} instead of {manifest.tensors[name]}"
+    is_length = manifest.dora and name.endswith(".lora_magnitude_vector")
     rank_at = 0 if ".lora_A." in name or ".lora_embedding_A" in name else -1
-    if len(shape) != 2 or shape[rank_at] != manifest.r:
+    if not is_length and (len(shape) != 2 or shape[rank_at] != manifest.r):
         return f"has shape {shape}, which does not fit rank {manifest.r}"
+    limit = MAX_LENGTH_RMS if is_length else MAX_RMS
     rms = float(tensor.double().pow(2).mean().sqrt())
     if not math.isfinite(rms):
         return "holds NaN or infinity"
-    if rms > MAX_RMS:
-        return f"is absurdly large (root mean square {rms:.3g}; at most {MAX_RMS:g} is sane)"
+    if rms > limit:
+        return f"is absurdly large (root mean square {rms:.3g}; at most {limit:g} is sane)"
     return None
 
 

@@ -7,7 +7,7 @@ word through its own `recipe.json`: what suits a tiny base would ruin a large on
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -34,6 +34,14 @@ class Recipe(Frozen):
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     four_bit: bool = Field(default=False, description="train over a base in 4 bits (QLoRA)")
+    rslora: bool = Field(default=False, description="scale by alpha / √r instead of alpha / r (rank-stabilised)")
+    dora: bool = Field(default=False, description="learn length and direction of the weights apart (DoRA)")
+    recompute: bool = Field(
+        default=False, description="compute activations twice instead of keeping them: a third slower, far less memory"
+    )
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="epochs without a better holdout loss before it ends; the best weights are kept"
+    )
     start: Literal["base", "champion"] = Field(
         default="base", description="a fresh adapter, or the champion's weights where they fit this recipe"
     )
@@ -41,9 +49,15 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _sane_scale(self) -> Recipe:
-        if self.alpha > MAX_SCALE * self.r:
-            raise ValueError(f"alpha {self.alpha} is more than {MAX_SCALE:g} times r {self.r}; lower it")
+        divisor, divided_by = (math.sqrt(self.r), "√r") if self.rslora else (self.r, "r")
+        if self.alpha > MAX_SCALE * divisor:
+            raise ValueError(f"alpha {self.alpha} is more than {MAX_SCALE:g} times {divided_by}, {divisor:g}; lower it")
         return self
+
+    @property
+    def samples_a_step(self) -> int:
+        """The effective batch: what the optimiser sees at once, however few rows the memory takes."""
+        return self.batch_size * self.gradient_accumulation
 
 
 PRESETS: dict[Preset, dict[str, int]] = {
@@ -99,32 +113,20 @@ def lora_config(recipe: Recipe) -> Any:
         r=recipe.r,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
+        use_rslora=recipe.rslora,
+        use_dora=recipe.dora,
         target_modules=modules if isinstance(modules, str) else list(modules),
     )
 
 
-def training_arguments(recipe: Recipe, *, seed: int, device: str, work_dir: Path) -> Any:
-    """The one place where a recipe becomes transformers' `TrainingArguments`."""
-    from transformers import TrainingArguments
-
-    return TrainingArguments(
-        output_dir=str(work_dir),
-        per_device_train_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.gradient_accumulation,
-        num_train_epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=recipe.warmup,
-        train_sampling_strategy="group_by_length",
-        seed=seed,
-        data_seed=seed,
-        use_cpu=device == "cpu",
-        save_strategy="no",
-        logging_steps=1,
-        # A NaN must reach the loss curve, so that the training fails instead of saving noise.
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=device == "cuda",
-    )
+def learning_rate(recipe: Recipe, step: int, num_steps: int) -> float:
+    """The rate of a step (counted from 0): it rises in a line over the warm-up, then follows the schedule."""
+    warmup = math.ceil(num_steps * recipe.warmup)
+    if step < warmup:
+        return recipe.learning_rate * (step / max(1, warmup))
+    done = (step - warmup) / max(1, num_steps - warmup)
+    if recipe.schedule == "linear":
+        return recipe.learning_rate * ((num_steps - step) / max(1, num_steps - warmup))
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * (0.5 * (1 + math.cos(math.pi * done)))
+    return recipe.learning_rate

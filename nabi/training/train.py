@@ -2,6 +2,7 @@
 
 The folder appears whole or not at all: it is written beside its place, verified as the server will verify it, and
 renamed. An adapter is immutable: a job whose folder stands already is answered from it if it is the very same job.
+A training that was killed goes on from its newest checkpoint, beside the folder's place, until the adapter stands.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+from pydantic import Field
 
 from nabi.conversations.records import Frozen
 from nabi.datasets.files import read_samples
 from nabi.datasets.samples import Sample
-from nabi.errors import DataError, ModelError, OutOfMemory
+from nabi.errors import DataError, ModelError, NabiError, OutOfMemory, TransientError
 from nabi.training.adapter import (
     METADATA,
     Provenance,
@@ -42,6 +43,7 @@ from nabi.training.base_model import (
     precision,
     resolve_base,
 )
+from nabi.training.checkpoint import Checkpoints, Every
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe
 from nabi.training.tokenise import Tokenised, tokenise_samples
@@ -70,6 +72,8 @@ class TrainingJob(Frozen):
     commit: str
     threads: int | None = None
     start_adapter: Path | None = None
+    rows: int | None = Field(default=None, ge=1, description="samples computed at once; None: the recipe's batch_size")
+    save_every: Every = Every()
 
 
 class TrainingResult(Frozen):
@@ -85,6 +89,8 @@ class TrainingResult(Frozen):
     num_left_out: int
     num_steps: int
     num_tokens: int
+    rows: int
+    resumed_at: int
     seconds: float
 
 
@@ -98,13 +104,13 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
 
     Returns:
         `train_loss` is the mean of the last epoch, `holdout_loss` None when the holdout file is empty, `num_tokens`
-        the tokens of one pass, `num_left_out` the samples longer than the context, `digest` the sha256 of the weights.
+        the tokens of one pass, `num_left_out` the samples longer than the context, `digest` the sha256 of the weights,
+        `rows` the samples computed at once, `resumed_at` the step of the checkpoint it went on from (0: none).
 
     Raises:
         DataError: a sample file is missing, broken or empty.
         ModelError: base or adapter are unusable, the loss is NaN, or `out_dir` holds another adapter.
-        OutOfMemory: the batch does not fit the device.
-        TransientError: the training was stopped from outside.
+        OutOfMemory: the batch does not fit the device. The checkpoints stay, and `rows` may be smaller next time.
     """
     started = time.monotonic()
     threads = job.threads or len(os.sched_getaffinity(0))
@@ -116,11 +122,12 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     if job.out_dir.exists():
         return _finished(job, ref, provenance)
     on_progress(0.0, f"{len(train)} samples; loading {ref.name}")
-    with _memory_errors(job.recipe), _partial(job.out_dir) as partial:
+    rows = job.rows or job.recipe.batch_size
+    with _memory_errors(rows), _checkpoints(job, provenance) as checkpoints, _partial(job.out_dir) as partial:
         base = load_base(ref, four_bit=job.recipe.four_bit, threads=threads)
         learned, held = _tokenise(job, base, train), _tokenise(job, base, holdout) if holdout else None
-        fitted = _fit(job, base, learned, held, on_progress)
-        result = _result(job, fitted, learned, len(train), time.monotonic() - started)
+        fitted = _fit(job, base, learned, held, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
+        result = _result(job, fitted, learned, rows=rows, num_read=len(train), seconds=time.monotonic() - started)
         digest = _save(partial, provenance, base, fitted, result)
         verify_adapter(partial, ref)
         partial.rename(job.out_dir)
@@ -182,25 +189,34 @@ def _tokenise(job: TrainingJob, base: LoadedBase, samples: list[Sample]) -> Toke
 
 
 def _fit(
-    job: TrainingJob, base: LoadedBase, learned: Tokenised, held: Tokenised | None, on_progress: Progress
+    job: TrainingJob,
+    base: LoadedBase,
+    learned: Tokenised,
+    held: Tokenised | None,
+    *,
+    rows: int,
+    checkpoints: Checkpoints,
+    on_progress: Progress,
 ) -> Fitted:
     # Imported here: it takes seconds, and callers that only make or read jobs need none of it.
     from nabi.training.trainer import fit
 
-    with tempfile.TemporaryDirectory(prefix="nabi-training-") as work_dir:
-        return fit(
-            base,
-            learned.samples,
-            held.samples if held else (),
-            job.recipe,
-            start=load_verified(job.start_adapter, base.ref)[1] if job.start_adapter else None,
-            seed=job.seed,
-            work_dir=Path(work_dir),
-            on_progress=on_progress,
-        )
+    return fit(
+        base,
+        learned.samples,
+        held.samples if held else (),
+        job.recipe,
+        start=load_verified(job.start_adapter, base.ref)[1] if job.start_adapter else None,
+        seed=job.seed,
+        rows=rows,
+        checkpoints=checkpoints,
+        on_progress=on_progress,
+    )
 
 
-def _result(job: TrainingJob, fitted: Fitted, learned: Tokenised, num_read: int, seconds: float) -> TrainingResult:
+def _result(
+    job: TrainingJob, fitted: Fitted, learned: Tokenised, *, rows: int, num_read: int, seconds: float
+) -> TrainingResult:
     return TrainingResult(
         adapter_dir=job.out_dir,
         digest="",
@@ -212,6 +228,8 @@ def _result(job: TrainingJob, fitted: Fitted, learned: Tokenised, num_read: int,
         num_left_out=num_read - len(learned.samples),
         num_steps=fitted.num_steps,
         num_tokens=sum(len(sample.input_ids) for sample in learned.samples),
+        rows=rows,
+        resumed_at=fitted.resumed_at,
         seconds=seconds,
     )
 
@@ -237,6 +255,27 @@ def _save(folder: Path, provenance: Provenance, base: LoadedBase, fitted: Fitted
 
 
 @contextmanager
+def _checkpoints(job: TrainingJob, provenance: Provenance) -> Iterator[Checkpoints]:
+    """This job's checkpoints. They outlive a kill and a lack of memory; nothing else needs them afterwards.
+
+    The folder's name holds a digest of all that shapes the adapter: another job, another code or another library never
+    goes on from them.
+    """
+    digest = hashlib.sha256(provenance.model_dump_json().encode()).hexdigest()
+    prefix = f".{job.out_dir.name}.checkpoints-"
+    checkpoints = Checkpoints(job.out_dir.parent / f"{prefix}{digest[:16]}", job.save_every)
+    try:
+        yield checkpoints
+    except NabiError as error:
+        # A training that failed by its own would fail again from its last checkpoint.
+        if not isinstance(error, OutOfMemory | TransientError):
+            checkpoints.clear()
+        raise
+    for remains in job.out_dir.parent.glob(f"{prefix}*"):
+        shutil.rmtree(remains, ignore_errors=True)
+
+
+@contextmanager
 def _partial(out_dir: Path) -> Iterator[Path]:
     """A folder beside `out_dir` that is gone afterwards, unless it was renamed; remains of killed runs go too."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +293,7 @@ def _partial(out_dir: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _memory_errors(recipe: Recipe) -> Iterator[None]:
+def _memory_errors(rows: int) -> Iterator[None]:
     """Turn the many ways of running out of memory into the one that the loop answers with a smaller batch."""
     try:
         yield
@@ -264,6 +303,10 @@ def _memory_errors(recipe: Recipe) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
-            f"a batch of {recipe.batch_size} does not fit the memory",
+            f"{_rows(rows)} at once do not fit the memory",
             fix="Use the low-memory preset, a smaller batch_size, or 4 bits.",
         ) from error
+
+
+def _rows(num: int) -> str:
+    return "1 sample" if num == 1 else f"{num} samples"

@@ -1,28 +1,32 @@
-"""The optimisation itself: a LoRA adapter over a frozen base, by transformers' `Trainer`."""
+"""The optimisation itself: a LoRA adapter over a frozen base.
+
+A plain torch loop, since it must stop and go on at any step with the same bits, and hold several adapters at once;
+the numbers are those of transformers' `Trainer` (AdamW, clipping to 1, loss per learned token of a whole step).
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainerCallback, set_seed
+from transformers import set_seed
 
-from nabi.errors import ModelError, TransientError
+from nabi.errors import ModelError
 from nabi.training.base_model import LoadedBase, precision
+from nabi.training.checkpoint import Checkpoints
+from nabi.training.learner import Learner
 from nabi.training.loss import collate, mean_loss, token_losses
 from nabi.training.progress import Progress
-from nabi.training.recipe import Recipe, lora_config, training_arguments
-from nabi.training.tokenise import TokenisedSample
+from nabi.training.recipe import Recipe, lora_config
+from nabi.training.tokenise import IGNORED, TokenisedSample
 
 # On rows this short plain attention trains 1.2 times as fast as the fused kernel, whose backward pass is slow on a
 # CPU; on long ones its memory grows with the square of the length.
 _SHORT = 512
+_ADAPTER = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +39,7 @@ class Fitted:
     holdout_before: float | None
     holdout_after: float | None
     num_steps: int
-
-
-class _AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
-    """A `Trainer` whose loss is the mean over the learned tokens of all batches of one step."""
-
-    def __init__(self, *, autocast: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._autocast = autocast
-        # Both make Trainer count the learned tokens of an accumulated step and hand the number over.
-        self.model_accepts_loss_kwargs = True
-        self.loss_is_scaled_for_ga = True
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Tensor:
-        with self._autocast:
-            loss: Tensor = token_losses(model, inputs).sum() / num_items_in_batch
-        return loss
-
-
-class _Watcher(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Collects the loss curve, reports each step, and stops a training that has gone astray."""
-
-    def __init__(self, on_progress: Progress) -> None:
-        self.losses: list[tuple[int, float]] = []
-        self._on_progress = on_progress
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs:
-            return
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise ModelError(
-                f"the loss became {loss} at step {state.global_step} of {state.max_steps}",
-                fix=f"Lower the learning rate (now {args.learning_rate:g}) or look for broken samples.",
-            )
-        self.losses.append((state.global_step, loss))
-        share = state.global_step / state.max_steps
-        self._on_progress(share, f"step {state.global_step}/{state.max_steps}, loss {loss:.2f}")
+    resumed_at: int
 
 
 def fit(
@@ -84,53 +50,90 @@ def fit(
     *,
     start: Mapping[str, Tensor] | None,
     seed: int,
-    work_dir: Path,
+    rows: int,
+    checkpoints: Checkpoints,
     on_progress: Progress,
 ) -> Fitted:
     """Train an adapter over `base`, whose weights stay as they are.
 
-    `start` holds an adapter's weights to go on from, under PEFT's names; None begins afresh. The same base, start,
-    samples, recipe, seed, precision and number of threads give the same bits on a CPU.
+    `start` holds an adapter's weights to go on from, under PEFT's names; None begins afresh. `rows` are computed at
+    once; fewer rows need less memory and give the same step. The same base, start, samples, recipe, seed, rows,
+    precision and number of threads give the same bits on a CPU, however often the training was killed between.
 
     Raises:
         ModelError: the base has none of the target modules, `start` does not fit the recipe, or the loss is no
             number any more.
-        TransientError: the training was stopped from outside before its last step.
     """
     if base.device == "cpu" and max(len(sample.input_ids) for sample in train) <= _SHORT:
         base.model.set_attn_implementation("eager")
+    if recipe.recompute:
+        base.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     set_seed(seed)
     model = _with_adapter(base, recipe)
     if start is not None:
         _go_on_from(model, start)
-    before = _holdout_loss(model, base, holdout, recipe)
-    set_seed(seed)
-    watcher = _Watcher(on_progress)
-    trainer = _AnswerTrainer(
-        autocast=torch.autocast(base.device, torch.bfloat16, enabled=precision(base.device) == "bfloat16"),
-        model=model,
-        args=training_arguments(recipe, seed=seed, device=base.device, work_dir=work_dir),
-        train_dataset=[{"input_ids": sample.input_ids, "labels": sample.labels} for sample in train],
-        data_collator=partial(collate, pad_id=base.tokenizer.pad_token_id),
-        callbacks=[watcher],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    state = trainer.state
-    # After a SIGTERM `train()` returns as if it had finished.
-    if state.global_step < state.max_steps:
-        raise TransientError(
-            f"the training was stopped at step {state.global_step} of {state.max_steps}", fix="Start it again."
-        )
-    last_epoch = [loss for _, loss in watcher.losses[-max(1, len(watcher.losses) // recipe.epochs) :]]
+    learner = Learner(model, _ADAPTER, train, recipe, seed=seed, device=base.device)
+    saved = checkpoints.newest()
+    if saved is None:
+        learner.holdout_before = _holdout_loss(model, base, holdout, rows)
+    else:
+        learner.restore(saved)
+        on_progress(learner.step / learner.num_steps, f"goes on after step {learner.step}/{learner.num_steps}")
+    _train(model, base, learner, holdout, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
+    best = learner.take_best()
     return Fitted(
         model=model,
-        losses=tuple(watcher.losses),
-        train_loss=sum(last_epoch) / len(last_epoch),
-        holdout_before=before,
-        holdout_after=_holdout_loss(model, base, holdout, recipe),
-        num_steps=state.global_step,
+        losses=tuple(learner.losses),
+        train_loss=learner.train_loss(),
+        holdout_before=learner.holdout_before,
+        holdout_after=_holdout_loss(model, base, holdout, rows) if best is None else best,
+        num_steps=learner.step,
+        resumed_at=saved.step if saved else 0,
     )
+
+
+def _train(
+    model: Any,
+    base: LoadedBase,
+    learner: Learner,
+    holdout: Sequence[TokenisedSample],
+    *,
+    rows: int,
+    checkpoints: Checkpoints,
+    on_progress: Progress,
+) -> None:
+    model.train()
+    while not learner.done:
+        loss = _gradients(model, base, learner, rows)
+        learner.learn(loss)
+        if learner.at_epoch_end and learner.recipe.early_stopping is not None:
+            learner.note_holdout(_holdout_loss(model, base, holdout, rows))
+        if not learner.done and checkpoints.due(learner.step):
+            checkpoints.save(learner.checkpoint())
+        on_progress(learner.step / learner.num_steps, f"step {learner.step}/{learner.num_steps}, loss {loss:.2f}")
+
+
+def _gradients(model: Any, base: LoadedBase, learner: Learner, rows: int) -> float:
+    """Make the gradients of the coming step's mean loss per learned token, `rows` samples at once; the loss itself."""
+    samples = learner.next_samples()
+    num_learned = torch.tensor(sum(label != IGNORED for sample in samples for label in sample.labels[1:]))
+    loss = torch.zeros((), device=base.device)
+    for part, start in enumerate(range(0, len(samples), rows)):
+        learner.begin_part(part)
+        batch = collate([_row(sample) for sample in samples[start : start + rows]], base.tokenizer.pad_token_id)
+        with torch.autocast(base.device, torch.bfloat16, enabled=precision(base.device) == "bfloat16"):
+            share = token_losses(model, _on(base.device, batch)).sum() / num_learned.to(base.device)
+        share.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        loss += share.detach()
+    return float(loss)
+
+
+def _row(sample: TokenisedSample) -> dict[str, list[int]]:
+    return {"input_ids": sample.input_ids, "labels": sample.labels}
+
+
+def _on(device: str, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def adapter_tensors(model: Any) -> dict[str, Tensor]:
@@ -166,12 +169,10 @@ def _go_on_from(model: Any, start: Mapping[str, Tensor]) -> None:
     set_peft_model_state_dict(model, dict(start))
 
 
-def _holdout_loss(model: Any, base: LoadedBase, holdout: Sequence[TokenisedSample], recipe: Recipe) -> float | None:
+def _holdout_loss(model: Any, base: LoadedBase, holdout: Sequence[TokenisedSample], rows: int) -> float | None:
     if not holdout:
         return None
-    return mean_loss(
-        model, holdout, pad_id=base.tokenizer.pad_token_id, batch_size=recipe.batch_size, device=base.device
-    )
+    return mean_loss(model, holdout, pad_id=base.tokenizer.pad_token_id, batch_size=rows, device=base.device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

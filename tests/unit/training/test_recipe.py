@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
+import math
 
 import pytest
+import torch
 from pydantic import ValidationError
+from transformers import get_scheduler
 
 from nabi.errors import ModelError
 from nabi.personas.model import RecipeChoice
 from nabi.training.base_model import BaseRef
-from nabi.training.recipe import PRESETS, Recipe, lora_config, resolve_recipe, training_arguments
+from nabi.training.recipe import PRESETS, Recipe, learning_rate, lora_config, resolve_recipe
 
 REAL = BaseRef(name="Qwen/Qwen2.5-3B-Instruct", source="Qwen/Qwen2.5-3B-Instruct", revision="a" * 40)
 TINY = BaseRef(name="tiny-ko", source="models/tiny-ko", revision="b" * 64, recipe={"learning_rate": 5e-3, "epochs": 10})
@@ -58,11 +60,23 @@ def test_an_alpha_that_drowns_the_base_is_refused_before_the_training() -> None:
         Recipe(r=1, alpha=65)
 
 
-def test_peft_and_transformers_get_the_recipe(tmp_path: Path) -> None:
-    recipe = Recipe(r=8, alpha=24, dropout=0.05, learning_rate=3e-4, epochs=7, batch_size=6, gradient_accumulation=4)
-    lora = lora_config(recipe)
+def test_peft_gets_the_recipe() -> None:
+    lora = lora_config(Recipe(r=8, alpha=24, dropout=0.05, rslora=True, dora=True))
     assert (lora.r, lora.lora_alpha, lora.lora_dropout, lora.target_modules) == (8, 24, 0.05, "all-linear")
-    arguments = training_arguments(recipe, seed=5, device="cpu", work_dir=tmp_path)
-    assert (arguments.learning_rate, arguments.num_train_epochs) == (3e-4, 7)
-    assert (arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps) == (6, 4)
-    assert (arguments.seed, arguments.data_seed, arguments.report_to) == (5, 5, [])
+    assert (lora.use_rslora, lora.use_dora) == (True, True)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant_with_warmup"])
+@pytest.mark.parametrize("warmup", [0.0, 0.1])
+def test_the_rate_is_that_of_transformers(schedule: str, warmup: float) -> None:
+    """Its schedules are the ones that published recipes mean by these names."""
+    recipe = Recipe(learning_rate=3e-4, schedule=schedule, warmup=warmup)
+    num_steps = 37
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=recipe.learning_rate)
+    theirs = get_scheduler(
+        schedule, optimiser, num_warmup_steps=math.ceil(num_steps * warmup), num_training_steps=num_steps
+    )
+    for step in range(num_steps):
+        assert learning_rate(recipe, step, num_steps) == theirs.get_last_lr()[0]
+        optimiser.step()
+        theirs.step()

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
+from nabi.datasets.files import read_samples
+from nabi.datasets.samples import chat_messages
 from nabi.errors import DataError, ModelError
+from nabi.serving.engine import Engine
+from nabi.training.base_model import load_base, resolve_base
+from nabi.training.loss import mean_loss
 from nabi.training.progress import no_progress
+from nabi.training.tokenise import tokenise_samples
 from nabi.training.train import train_adapter
 
 
@@ -154,3 +161,57 @@ def test_accumulated_batches_weigh_each_token_alike(make_job: Callable[..., Any]
         make_job(halves, num_samples=4, recipe={**common, "batch_size": 2, "gradient_accumulation": 2}), no_progress
     )
     assert two.losses[0][1] == pytest.approx(one.losses[0][1], rel=1e-5)
+
+
+def test_computing_activations_twice_changes_no_bit(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    """Dropout included: the second time the same values are dropped."""
+    digests = []
+    for name, recompute in (("kept", False), ("twice", True)):
+        (tmp_path / name).mkdir()
+        recipe = {"dropout": 0.2, "epochs": 1, "recompute": recompute}
+        digests.append(train_adapter(make_job(tmp_path / name, recipe=recipe), no_progress).digest)
+    assert digests[0] == digests[1]
+
+
+def test_early_stopping_keeps_the_best_weights_of_the_holdout(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    """A rate far too high makes the holdout loss rise again soon."""
+    recipe = {"epochs": 30, "learning_rate": 0.3, "schedule": "constant_with_warmup", "early_stopping": 2}
+    result = train_adapter(make_job(tmp_path, recipe=recipe), no_progress)
+    assert result.num_steps < 60
+    base = load_base(resolve_base("minute", make_job(tmp_path).models_dir), threads=1)
+    held = tokenise_samples(
+        base.tokenizer,
+        read_samples(tmp_path / "holdout.jsonl"),
+        system_prompt="짧게 답해요.",
+        uses_facts=True,
+        max_length=512,
+    )
+    model = PeftModel.from_pretrained(base.model, result.adapter_dir)
+    measured = mean_loss(model, held.samples, pad_id=base.tokenizer.pad_token_id, batch_size=4, device="cpu")
+    assert result.holdout_loss == pytest.approx(measured, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["rslora", "dora"])
+def test_other_kinds_of_lora_are_served_as_they_were_trained(
+    make_job: Callable[..., Any], trained_adapter: tuple[Any, Any], tmp_path: Path, kind: str
+) -> None:
+    job = make_job(tmp_path, recipe={kind: True})
+    result = train_adapter(job, no_progress)
+    assert result.holdout_loss < result.holdout_loss_before
+    assert result.digest != trained_adapter[1].digest
+    engine = Engine(load_base(resolve_base("minute", job.models_dir), threads=1))
+    engine.load("it", result.adapter_dir)
+    held = read_samples(job.holdout_file)
+    prompts = [chat_messages(job.system_prompt, sample.messages[:-1], sample.facts) for sample in held]
+    told = engine.answer_logprobs(prompts, [sample.answer for sample in held], "it")
+    served = -sum(part.logprob for part in told) / sum(part.num_tokens for part in told)
+    assert served == pytest.approx(result.holdout_loss, rel=1e-4)
+
+
+def test_a_four_bit_base_is_trained_over_on_a_cpu(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    """QLoRA: NF4 with double quantisation, by bitsandbytes; and it resumes with the same bits."""
+    result = train_adapter(make_job(tmp_path, recipe={"four_bit": True}), no_progress)
+    assert result.holdout_loss < result.holdout_loss_before
+    again = tmp_path / "again"
+    again.mkdir()
+    assert train_adapter(make_job(again, recipe={"four_bit": True}), no_progress).digest == result.digest

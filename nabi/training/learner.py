@@ -1,0 +1,222 @@
+"""One adapter while it learns: its weights, optimiser, random numbers, place in the data, and loss curve.
+
+All that a training must remember lies here, so that a checkpoint of it is whole. Several learners can share one base
+in memory: nothing of one is seen by another.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nabi.errors import ModelError
+from nabi.training.checkpoint import Checkpoint
+from nabi.training.order import epoch_order
+from nabi.training.recipe import Recipe, learning_rate
+from nabi.training.tokenise import TokenisedSample
+
+MAX_NORM = 1.0
+"""Gradients of one step are scaled down to this norm, as transformers' `Trainer` does by default."""
+
+
+class Learner:
+    """The state of one training.
+
+    Args:
+        adapter: its name inside the model.
+        model: PEFT's model that holds the adapter.
+        samples: what to learn from.
+        seed: of orders and dropout.
+    """
+
+    def __init__(
+        self, model: Any, adapter: str, samples: Sequence[TokenisedSample], recipe: Recipe, *, seed: int, device: str
+    ) -> None:
+        self.adapter = adapter
+        self.recipe = recipe
+        self.samples = samples
+        self.step = 0
+        self.losses: list[tuple[int, float]] = []
+        self.holdout_before: float | None = None
+        self.best: tuple[float, dict[str, Tensor]] | None = None
+        self.epochs_without_better = 0
+        self.stopped = False
+        self._lengths = [len(sample.input_ids) for sample in samples]
+        self._weights = _weights(model, adapter)
+        self._optimiser = torch.optim.AdamW(self._weights.values(), lr=recipe.learning_rate, weight_decay=0, fused=True)
+        self._orders = torch.Generator().manual_seed(seed)
+        self._order: list[int] = []
+        self._place = _Place(seed)
+        _place_dropout(model, adapter, self._place, device)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return math.ceil(len(self.samples) / self.recipe.samples_a_step)
+
+    @property
+    def num_steps(self) -> int:
+        return self.steps_an_epoch * self.recipe.epochs
+
+    @property
+    def done(self) -> bool:
+        return self.stopped or self.step >= self.num_steps
+
+    @property
+    def at_epoch_end(self) -> bool:
+        return self.step > 0 and self.step % self.steps_an_epoch == 0
+
+    def next_samples(self) -> list[TokenisedSample]:
+        """The samples of the coming step."""
+        within = self.step % self.steps_an_epoch
+        if within == 0:
+            self._order = epoch_order(self._lengths, self.recipe.samples_a_step, self._orders)
+        start = within * self.recipe.samples_a_step
+        return [self.samples[place] for place in self._order[start : start + self.recipe.samples_a_step]]
+
+    def begin_part(self, part: int) -> None:
+        """Say which part of the step is computed next, for the random numbers."""
+        self._place.step, self._place.part = self.step, part
+
+    def learn(self, loss: float) -> None:
+        """Take the step for which the gradients lie ready.
+
+        Raises:
+            ModelError: the loss is no number any more.
+        """
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"the loss became {loss} at step {self.step + 1} of {self.num_steps}",
+                fix=f"Lower the learning rate (now {self.recipe.learning_rate:g}) or look for broken samples.",
+            )
+        nn.utils.clip_grad_norm_(self._weights.values(), MAX_NORM)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self.recipe, self.step, self.num_steps)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self.losses.append((self.step, loss))
+
+    def note_holdout(self, loss: float | None) -> None:
+        """Weigh an epoch by its holdout loss: the best weights are remembered, patience may come to its end."""
+        if loss is None:
+            return
+        if self.best is None or loss < self.best[0]:
+            self.best = (loss, {name: weight.detach().clone() for name, weight in self._weights.items()})
+            self.epochs_without_better = 0
+        else:
+            self.epochs_without_better += 1
+        patience = self.recipe.early_stopping
+        self.stopped = patience is not None and self.epochs_without_better >= patience
+
+    def take_best(self) -> float | None:
+        """Put the best weights back; their holdout loss, None where nobody looked for them."""
+        if self.best is None:
+            return None
+        loss, weights = self.best
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(weights[name])
+        return loss
+
+    def train_loss(self) -> float:
+        """Mean loss of the last epoch, in nats per learned token."""
+        last = [loss for _, loss in self.losses[-self.steps_an_epoch :]]
+        return sum(last) / len(last)
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that `restore` needs to go on as if nothing had happened."""
+        tensors: dict[str, Tensor] = {
+            "random": self._orders.get_state(),
+            "order": torch.tensor(self._order, dtype=torch.int64),
+        }
+        for name, weight in self._weights.items():
+            state = self._optimiser.state[weight]
+            tensors[f"weight/{name}"] = weight.detach().cpu()
+            tensors[f"mean/{name}"] = state["exp_avg"].cpu()
+            tensors[f"square/{name}"] = state["exp_avg_sq"].cpu()
+            if self.best is not None:
+                tensors[f"best/{name}"] = self.best[1][name].cpu()
+        facts = {
+            "losses": self.losses,
+            "holdout_before": self.holdout_before,
+            "best": self.best[0] if self.best else None,
+            "epochs_without_better": self.epochs_without_better,
+            "stopped": self.stopped,
+        }
+        return Checkpoint(step=self.step, tensors=tensors, facts=facts)
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go back to where a checkpoint of the same job was made."""
+        tensors, facts = saved.tensors, saved.facts
+        self.step = saved.step
+        self.losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
+        self.holdout_before = facts["holdout_before"]
+        self.epochs_without_better = facts["epochs_without_better"]
+        self.stopped = facts["stopped"]
+        self._order = tensors["order"].tolist()
+        self._orders.set_state(tensors["random"])
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(tensors[f"weight/{name}"])
+                self._optimiser.state[weight] = {
+                    "step": torch.tensor(float(saved.step), device=weight.device),
+                    "exp_avg": tensors[f"mean/{name}"].to(weight.device),
+                    "exp_avg_sq": tensors[f"square/{name}"].to(weight.device),
+                }
+        if facts["best"] is not None:
+            device = next(iter(self._weights.values())).device
+            best = {name: tensors[f"best/{name}"].to(device) for name in self._weights}
+            self.best = (facts["best"], best)
+
+
+def _weights(model: Any, adapter: str) -> dict[str, Tensor]:
+    """The adapter's parameters by a name that does not hold the adapter's, in the model's order."""
+    return {
+        name.replace(f".{adapter}.", "."): weight
+        for name, weight in model.named_parameters()
+        if f".{adapter}." in name and weight.requires_grad
+    }
+
+
+class _Place:
+    """Where a learner is, as far as its random numbers go."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.step = 0
+        self.part = 0
+
+
+class _PlacedDropout(nn.Module):
+    """Dropout whose mask follows from seed, step, part of the step and its own number, and from nothing else.
+
+    So one adapter's random numbers never depend on another's, a resumed training draws the same ones, and activations
+    that are computed a second time are dropped as they were the first time.
+    """
+
+    def __init__(self, share: float, number: int, place: _Place, device: str) -> None:
+        super().__init__()
+        self._kept = 1 - share
+        self._number = number
+        self._place = place
+        self._random = torch.Generator(device)
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training:
+            return values
+        place = self._place
+        text = f"{place.seed}/{place.step}/{place.part}/{self._number}"
+        self._random.manual_seed(zlib.crc32(text.encode()))
+        return values * torch.empty_like(values).bernoulli_(self._kept, generator=self._random).div_(self._kept)
+
+
+def _place_dropout(model: Any, adapter: str, place: _Place, device: str) -> None:
+    dropouts = [module.lora_dropout for module in model.modules() if adapter in getattr(module, "lora_dropout", ())]
+    for number, dropout in enumerate(dropouts):
+        if isinstance(dropout[adapter], nn.Dropout):
+            dropout[adapter] = _PlacedDropout(dropout[adapter].p, number, place, device)
