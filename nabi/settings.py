@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(
         default=900, ge=0, description="how long a step waits for a server, a lock or the network that is away"
     )
+    serve_port: int = Field(default=8000, ge=1, le=65535, description="the chat server of `nabi serve`")
+    adapter_slots: int = Field(default=16, ge=1, description="adapters in memory for each base")
+    answers_at_once: int = Field(default=32, ge=1, description="answers that are computed together")
+    max_waiting: int = Field(default=256, ge=1, description="requests that wait for their turn; one more gets a 429")
+    requests_per_minute: int = Field(default=1200, ge=1, description="of one token; more get a 429")
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="of one request; more gets a 413")
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
     checkpoint_seconds: float = Field(default=60, ge=0, description="a training is saved about so often")

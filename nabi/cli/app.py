@@ -21,6 +21,7 @@ from nabi.cli import (
     look,
     personas,
     review,
+    serve,
     tour,
     up,
 )
@@ -59,6 +60,7 @@ app.command("status")(look.status)
 app.command("doctor")(look.doctor)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("serve")(serve.serve)
 app.command("rollback")(adapters.rollback)
 app.command("forget")(forget.forget)
 app.command("lineage")(lineage.lineage)

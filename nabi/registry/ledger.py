@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nabi.database.engine import Database
@@ -93,6 +93,13 @@ class Ledger:
         with self._database.read() as session:
             row = _standing(session, persona_id)
         return _live(row) if row else None
+
+    def all_live(self) -> dict[str, Live]:
+        """What is live now of every persona that ever had something live, in one look."""
+        newest = select(func.max(LedgerRow.id)).group_by(LedgerRow.persona_id)
+        with self._database.read() as session:
+            rows = session.scalars(select(LedgerRow).where(LedgerRow.id.in_(newest)))
+            return {row.persona_id: _live(row) for row in rows}
 
     def history(self, persona_id: str) -> list[Entry]:
         """Every change, oldest first."""

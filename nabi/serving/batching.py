@@ -39,6 +39,10 @@ class QueueFull(TransientError):
     """More requests wait than the server takes."""
 
 
+class PromptTooLong(ModelError):
+    """Prompt and answer together do not fit the base's context."""
+
+
 class Abandoned(TransientError):
     """The asker went away, or the engine was closed, before the answer was complete."""
 
@@ -131,7 +135,8 @@ class BatchEngine:
 
         Raises:
             QueueFull: `max_waiting` requests wait already.
-            ModelError: the adapter cannot be loaded, or the prompt leaves no room for an answer.
+            PromptTooLong: it leaves no room for the answer.
+            ModelError: the adapter cannot be loaded.
         """
         self._check_queue()
         ids = encode_prompt(self.base.tokenizer, list(prompt))
@@ -351,7 +356,7 @@ class BatchEngine:
 
     def _check_room(self, num_prompt: int, num_new: int) -> None:
         if num_prompt + num_new > self._limit:
-            raise ModelError(
+            raise PromptTooLong(
                 f"{num_prompt} tokens of prompt and {num_new} of answer exceed the {self._limit} of "
                 f"{self.base.ref.name}",
                 fix="Give fewer facts or a shorter history.",

@@ -1,0 +1,51 @@
+"""The HTTP application: what is behind which path, and who may come in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from nabi.server import chat, health
+from nabi.server.access import Access
+from nabi.server.bodies import BodyLimit
+from nabi.server.hosting import Hosting
+from nabi.server.measures import Measures
+from nabi.server.problems import add_handlers
+from nabi.wiring import Platform
+
+
+def make_app(platform: Platform) -> FastAPI:
+    """The application over an installation; its engines are loaded when it starts and let go when it stops."""
+    settings = platform.settings
+    hosting = Hosting(platform)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(hosting.start)
+        yield
+        await asyncio.to_thread(hosting.close)
+
+    # Swagger's page loads its scripts from the outside; the description itself is at /openapi.json, behind a token.
+    app = FastAPI(
+        title="nabi",
+        version=version("nabi"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.hosting = hosting
+    app.state.measures = Measures(hosting)
+    app.state.access = Access(settings.state / "secrets", per_minute=settings.requests_per_minute)
+    app.state.started_at = time.time()
+    app.include_router(health.router)
+    app.include_router(chat.router)
+    add_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    return app

@@ -1,0 +1,150 @@
+"""`POST /v1/chat/completions` and `GET /v1/models`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from nabi.conversations.records import Fact, Message
+from nabi.datasets.samples import chat_messages
+from nabi.evaluation.hard_gates import broken_rules
+from nabi.evaluation.prompts import given_text
+from nabi.server.access import Caller, needs
+from nabi.server.chat_bodies import ChatBody, closing, piece, whole
+from nabi.server.hosting import Hosting
+from nabi.server.measures import Measures
+from nabi.server.problems import told
+from nabi.serving.batching import Answer, Pending
+from nabi.serving.routing import Route
+
+router = APIRouter(prefix="/v1")
+
+Talker = Annotated[Caller, Depends(needs("chat"))]
+
+_LOOK_EVERY_S = 0.5
+"""Between two looks whether the asker is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One request on its way to an answer. The route was taken once and does not change any more."""
+
+    answer_id: str
+    at: datetime
+    body: ChatBody
+    route: Route
+    facts: tuple[Fact, ...]
+    prompt: list[dict[str, str]]
+
+
+@router.get("/models")
+def models(request: Request, _caller: Talker) -> dict[str, Any]:
+    """Personas and who answers for them; each can be asked by its persona's id or its version."""
+    hosting: Hosting = request.app.state.hosting
+    routes = hosting.table.routes.values()
+    names = [*(route.persona.id for route in routes), *(route.adapter.name for route in routes if route.adapter)]
+    made = int(request.app.state.started_at)
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": made, "owned_by": "nabi"} for name in names],
+    }
+
+
+@router.get("/models/{model}")
+def model(model: str, request: Request, _caller: Talker) -> dict[str, Any]:
+    """One of them."""
+    hosting: Hosting = request.app.state.hosting
+    route = hosting.route(model)
+    made = int(request.app.state.started_at)
+    return {"id": model, "object": "model", "created": made, "owned_by": "nabi", "nabi": {"answers": route.served_by}}
+
+
+@router.post("/chat/completions")
+async def completions(request: Request, body: ChatBody, _caller: Talker) -> Response:
+    """An answer of a persona: complete, or streamed as server-sent events."""
+    hosting: Hosting = request.app.state.hosting
+    turn = await asyncio.to_thread(_begin, hosting, body)
+    pieces: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def hear(text: str) -> None:
+        loop.call_soon_threadsafe(pieces.put_nowait, text)
+
+    engine = hosting.engine(turn.route.base)
+    pending = await asyncio.to_thread(
+        engine.submit, turn.prompt, turn.route.adapter, body.decoding, told=hear if body.stream else None
+    )
+    if body.stream:
+        events = _events(request, turn, pending, pieces)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    answer = await _wait(request, pending)
+    await asyncio.to_thread(_keep, request, turn, answer)
+    return JSONResponse(whole(turn.answer_id, turn.route, answer, turn.facts))
+
+
+def _begin(hosting: Hosting, body: ChatBody) -> Turn:
+    """Takes the route, and puts the prompt together as training did."""
+    route = hosting.route(body.model)
+    persona, now = route.persona, datetime.now(UTC)
+    facts: tuple[Fact, ...] = ()
+    if persona.uses_facts:
+        given = body.facts
+        facts = hosting.facts(persona, body.question, body.history, now) if given is None else tuple(given)
+    turns = [*body.history, Message(role="user", content=body.question)]
+    prompt = chat_messages(persona.system_prompt, turns, facts if persona.uses_facts else None)
+    return Turn(f"chatcmpl-{secrets.token_hex(16)}", now, body, route, facts, prompt)
+
+
+async def _wait(request: Request, pending: Pending) -> Answer:
+    """The answer; when the asker goes away, nobody computes it any further."""
+    answer = asyncio.wrap_future(pending.answer)
+    while not answer.done():
+        await asyncio.wait({answer}, timeout=_LOOK_EVERY_S)
+        if not answer.done() and await request.is_disconnected():
+            pending.abandon()
+    return answer.result()
+
+
+async def _events(request: Request, turn: Turn, pending: Pending, pieces: asyncio.Queue[str]) -> AsyncIterator[str]:
+    """The answer as server-sent events, ending with [DONE]; an error on the way is the last event."""
+    answer = asyncio.wrap_future(pending.answer)
+    try:
+        yield _event(piece(turn.answer_id, turn.route, {"role": "assistant", "content": ""}))
+        while not (answer.done() and pieces.empty()):
+            heard = asyncio.ensure_future(pieces.get())
+            either: set[asyncio.Future[Any]] = {heard, answer}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if heard.done():
+                yield _event(piece(turn.answer_id, turn.route, {"content": heard.result()}))
+            else:
+                heard.cancel()
+                await asyncio.sleep(0)  # the last pieces were sent before the answer was complete
+        complete = answer.result()
+        await asyncio.to_thread(_keep, request, turn, complete)
+        yield _event(piece(turn.answer_id, turn.route, {}, complete.ended))
+        if turn.body.stream_options and turn.body.stream_options.include_usage:
+            yield _event(closing(turn.answer_id, turn.route, complete, turn.facts))
+        yield "data: [DONE]\n\n"
+    except Exception as error:  # the status is sent already: the client learns of it from the last event
+        yield _event(told(error)[1])
+    finally:
+        pending.abandon()
+
+
+def _keep(request: Request, turn: Turn, answer: Answer) -> None:
+    """What stays of an answer, before its last word leaves."""
+    measures: Measures = request.app.state.measures
+    violations = broken_rules(answer.text, given_text(turn.prompt), turn.route.persona)
+    measures.answered(turn.route, answer, violations)
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"

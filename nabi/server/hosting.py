@@ -1,0 +1,143 @@
+"""What this process serves: an engine for each base, and who answers for which persona."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nabi.catalogue.lookup import find_facts
+from nabi.conversations.records import Fact, Message, Moment
+from nabi.errors import ConfigError, NabiError
+from nabi.personas.model import Persona
+from nabi.registry.adapters import is_version_name, parse_version_name
+from nabi.registry.ledger import Live
+from nabi.serving.batching import BatchEngine
+from nabi.serving.residents import Adapter
+from nabi.serving.routing import Route, Routes, RouteTable, Wanted
+from nabi.training.adapter import read_manifest
+from nabi.training.base_model import BaseRef, load_base
+from nabi.wiring import Platform
+
+
+class UnknownModel(ConfigError):
+    """Neither a persona nor an adapter version of this installation."""
+
+
+class Hosting:
+    """Engines and routes of one server process.
+
+    Args:
+        platform: personas, ledger and adapters come from it; MLflow is asked only for adapters that are not here.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self._engines: dict[str, BatchEngine] = {}
+        self._engines_lock = threading.Lock()
+        self._personas_read: tuple[Any, Mapping[str, Persona]] = (None, {})
+        self.table = RouteTable(self._wanted, self._prepare)
+
+    def start(self) -> None:
+        """Load what is live, and keep it current."""
+        self.table.start()
+
+    def close(self) -> None:
+        self.table.stop()
+        for engine in self._engines.values():
+            engine.close()
+
+    @property
+    def engines(self) -> list[BatchEngine]:
+        return list(self._engines.values())
+
+    def route(self, model: str) -> Route:
+        """Who answers under a name: a persona's champion, or an adapter version.
+
+        Raises:
+            UnknownModel: there is none of that name.
+            NabiError: the persona has no route, because its base or adapter cannot be loaded.
+        """
+        routes = self.table.routes
+        if model in routes:
+            return routes[model]
+        if model in self.table.broken:
+            raise self.table.broken[model]
+        if is_version_name(model):
+            return self._version_route(model)
+        raise _unknown(model, routes)
+
+    def engine(self, base: BaseRef) -> BatchEngine:
+        """The engine of a base; the first call loads it."""
+        with self._engines_lock:
+            if base.revision not in self._engines:
+                settings = self.platform.settings
+                self._engines[base.revision] = BatchEngine(
+                    load_base(base, threads=settings.threads),
+                    num_slots=settings.adapter_slots,
+                    max_rows=settings.answers_at_once,
+                    max_waiting=settings.max_waiting,
+                )
+            return self._engines[base.revision]
+
+    def facts(self, persona: Persona, question: str, history: list[Message], now: Moment) -> tuple[Fact, ...]:
+        """What the persona's catalogue knows about a question; nothing where it has none."""
+        catalogue = self.platform.catalogue(persona)
+        if catalogue is None or persona.bootstrap is None:
+            return ()
+        return find_facts(catalogue, question, history, now, persona.bootstrap.daily_limit).facts
+
+    def _wanted(self) -> Wanted:
+        live = self.platform.ledger.all_live()
+        return {
+            persona_id: self._wanted_route(persona, live.get(persona_id))
+            for persona_id, persona in self._personas().items()
+        }
+
+    def _wanted_route(self, persona: Persona, live: Live | None) -> Route | NabiError:
+        try:
+            adapter = Adapter(live.champion, live.digest, self._folder(live.champion)) if live else None
+            return Route(persona, self.platform.base(persona), adapter)
+        except NabiError as error:
+            return error
+
+    def _prepare(self, route: Route) -> None:
+        engine = self.engine(route.base)
+        if route.adapter is not None:
+            champions = {other.adapter.name for other in self.table.routes.values() if other.adapter}
+            engine.residents.keep({*champions, route.adapter.name})
+            engine.preload(route.adapter)
+
+    def _version_route(self, name: str) -> Route:
+        persona_id, _number = parse_version_name(name)
+        personas = self._personas()
+        if persona_id not in personas:
+            raise _unknown(name, self.table.routes)
+        try:
+            folder = self._folder(name)
+        except ConfigError as error:
+            raise UnknownModel(error.what, fix=error.fix) from error
+        digest = read_manifest(folder).weights_sha256
+        return Route(personas[persona_id], self.platform.base(personas[persona_id]), Adapter(name, digest, folder))
+
+    def _folder(self, name: str) -> Path:
+        """An adapter's files on this machine; fetched from the artifact store when they are not here."""
+        persona_id, _number = parse_version_name(name)
+        local = self.platform.settings.adapters / persona_id / name
+        if local.is_dir():
+            return local
+        registry = self.platform.registry
+        return registry.folder_of(registry.version(name))
+
+    def _personas(self) -> Mapping[str, Persona]:
+        """The declared personas; read again only when a file changed."""
+        folder = self.platform.settings.personas
+        files = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.y*ml"))
+        if self._personas_read[0] != files:
+            self._personas_read = (files, self.platform.personas())
+        return self._personas_read[1]
+
+
+def _unknown(model: str, routes: Routes) -> UnknownModel:
+    return UnknownModel(f"there is no model {model[:100]!r}.", fix=f"Use {', '.join(sorted(routes))}.")

@@ -1,0 +1,129 @@
+"""Which base and adapter answers for a persona: a table that is replaced whole, and the watch that keeps it current.
+
+A request takes its route once and ends with it, whatever becomes live meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from nabi.errors import NabiError
+from nabi.personas.model import Persona
+from nabi.serving.residents import Adapter
+from nabi.training.base_model import BaseRef
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 0.5
+"""Between two looks at what is live: well below the two seconds within which every server must know of a change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who answers for a persona. `adapter` is None while the bare base does."""
+
+    persona: Persona
+    base: BaseRef
+    adapter: Adapter | None
+
+    @property
+    def served_by(self) -> str:
+        """The name under which an answer is recorded: the adapter version, or the base."""
+        return self.adapter.name if self.adapter else self.base.name
+
+
+Routes = Mapping[str, Route]
+
+Wanted = Mapping[str, Route | NabiError]
+"""By persona id: the route that should be in force, or why there is none."""
+
+
+class RouteTable:
+    """The routes in force, by persona id.
+
+    Args:
+        read: what should be in force now.
+        prepare: makes a route ready (its adapter in memory) before it comes into force.
+        every_s: seconds between two looks.
+    """
+
+    def __init__(
+        self, read: Callable[[], Wanted], prepare: Callable[[Route], None], *, every_s: float = EVERY_S
+    ) -> None:
+        self._read = read
+        self._prepare = prepare
+        self._every_s = every_s
+        self._routes: Routes = MappingProxyType({})
+        self._broken: Mapping[str, NabiError] = MappingProxyType({})
+        self._out_of_reach: NabiError | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="nabi-routes", daemon=True)
+
+    @property
+    def routes(self) -> Routes:
+        return self._routes
+
+    @property
+    def broken(self) -> Mapping[str, NabiError]:
+        """Personas whose newest route could not be made ready, and why; the route before stays in force."""
+        return self._broken
+
+    @property
+    def out_of_reach(self) -> NabiError | None:
+        """Why the last look failed; None when it did not. What was in force stays."""
+        return self._out_of_reach
+
+    def start(self) -> None:
+        """A first look, and then one every `every_s`."""
+        self.refresh()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def refresh(self) -> None:
+        """One look. A persona whose new route cannot be made ready keeps its old one."""
+        try:
+            wanted = self._read()
+        except NabiError as error:
+            if self._out_of_reach is None:
+                logger.warning("what is live cannot be read; what is loaded goes on answering (%s)", error)
+            self._out_of_reach = error
+            return
+        self._out_of_reach = None
+        routes: dict[str, Route] = {}
+        broken: dict[str, NabiError] = {}
+        for persona_id, route in wanted.items():
+            before = self._routes.get(persona_id)
+            problem = route if isinstance(route, NabiError) else self._problem(route, before)
+            if problem is None:
+                assert isinstance(route, Route)
+                routes[persona_id] = route
+                continue
+            if persona_id not in self._broken:
+                logger.error("%s cannot be served as it should: %s", persona_id, problem)
+            broken[persona_id] = problem
+            if before is not None:
+                routes[persona_id] = before
+        self._routes, self._broken = MappingProxyType(routes), MappingProxyType(broken)
+
+    def _problem(self, route: Route, before: Route | None) -> NabiError | None:
+        """Makes a route ready where it differs from the one in force; why that failed."""
+        if before is not None and (before.base, before.adapter) == (route.base, route.adapter):
+            return None
+        try:
+            self._prepare(route)
+        except NabiError as error:
+            return error
+        logger.info("%s answers for %s", route.served_by, route.persona.id)
+        return None
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self.refresh()

@@ -1,0 +1,69 @@
+"""What becomes live while the server answers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import openai
+from served_home import make_home, put_live, serving
+
+ASK = [{"role": "user", "content": "라면 먹고 싶어"}]
+
+
+def _seconds_until(client: openai.OpenAI, version: str) -> float:
+    """How long it took until a new request was answered by that version."""
+    begun = time.monotonic()
+    while client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model != version:
+        assert time.monotonic() - begun < 10
+    return time.monotonic() - begun
+
+
+def test_two_servers_follow_the_ledger_and_requests_end_as_they_began(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any
+) -> None:
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    first, second = trained_adapter[1], other_adapter
+    with serving(platform) as one, serving(platform) as two:
+        token = (platform.settings.state / "secrets" / "chat.token").read_text()
+        clients = [openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0) for url in (one, two)]
+        assert clients[0].chat.completions.create(model="mari", messages=ASK, max_tokens=1).model == "minute"
+        put_live(platform, "mari--v1", first.adapter_dir, first.digest)
+        for client in clients:
+            assert _seconds_until(client, "mari--v1") < 2
+        expected = clients[0].chat.completions.create(model="mari", messages=ASK, max_tokens=120)
+
+        stream = clients[0].chat.completions.create(model="mari", messages=ASK, max_tokens=120, stream=True)
+        chunks = [next(stream), next(stream)]
+        put_live(platform, "mari--v2", second.adapter_dir, second.digest)
+        for client in clients:
+            assert _seconds_until(client, "mari--v2") < 2
+        chunks += stream
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert said == expected.choices[0].message.content
+        assert {chunk.model for chunk in chunks} == {"mari--v1"}
+
+        platform.ledger.rollback("mari", who="a test", why="a test")
+        for client in clients:
+            assert _seconds_until(client, "mari--v1") < 2
+        again = clients[1].chat.completions.create(model="mari", messages=ASK, max_tokens=120)
+        assert again.choices[0].message.content == expected.choices[0].message.content
+        assert again.nabi["digest"] == first.digest
+
+
+def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any
+) -> None:
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
+    with serving(platform) as url:
+        token = (platform.settings.state / "secrets" / "operator.token").read_text()
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
+        put_live(platform, "mari--v2", other_adapter.adapter_dir, "0" * 64)
+        deadline = time.monotonic() + 10
+        while not (broken := client.get("/live", cast_to=dict)["broken"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "was registered with digest 000000000000" in broken["mari"]
+        assert client.chat.completions.create(model="mari", messages=ASK, max_tokens=4).model == "mari--v1"

@@ -1,0 +1,137 @@
+"""OpenAI's own client against the server: what works there works in every tool built on it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+from served_home import Served
+
+from nabi.conversations.records import Message
+from nabi.datasets.samples import chat_messages
+from nabi.serving.engine import Engine
+from nabi.training.base_model import load_base
+
+ASK = [{"role": "user", "content": "라면 먹고 싶어"}]
+
+
+@pytest.fixture
+def client(served: Served) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{served.url}/v1", api_key=served.token("chat"), max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def alone(served: Served) -> Engine:
+    """The engine of `nabi chat` and of evaluations, with the same adapters."""
+    platform = served.platform
+    engine = Engine(load_base(platform.base(platform.persona("nabiyam")), threads=1))
+    for version in served.digests:
+        engine.load(version, platform.settings.adapters / version.partition("--")[0] / version)
+    return engine
+
+
+def _expected(served: Served, alone: Engine, persona_id: str, facts: list[dict[str, str]], version: str | None) -> str:
+    persona = served.platform.persona(persona_id)
+    turns = [Message(role="user", content=ASK[0]["content"])]
+    prompt = chat_messages(persona.system_prompt, turns, facts if persona.uses_facts else None)
+    return alone.generate([prompt], version, max_new_tokens=24)[0].text
+
+
+def test_each_persona_answers_with_its_own_adapter(served: Served, client: openai.OpenAI, alone: Engine) -> None:
+    facts = [{"가게": "봄분식", "메뉴": "라면"}]
+    for persona_id, version in (("nabiyam", "nabiyam--v1"), ("mari", "mari--v1"), ("bare", None)):
+        said = client.chat.completions.create(
+            model=persona_id, messages=ASK, max_tokens=24, extra_body={"facts": facts}
+        )
+        assert said.choices[0].message.content == _expected(served, alone, persona_id, facts, version)
+        assert said.model == (version or "minute")
+        assert said.nabi["digest"] == served.digests.get(version or "")
+        assert said.nabi["facts"] == (facts if persona_id == "nabiyam" else [])
+        assert said.usage.total_tokens == said.usage.prompt_tokens + said.usage.completion_tokens
+        assert said.choices[0].finish_reason in ("stop", "length")
+
+
+def test_a_version_can_be_asked_by_name(client: openai.OpenAI) -> None:
+    by_version = client.chat.completions.create(model="mari--v1", messages=ASK, max_tokens=24)
+    by_persona = client.chat.completions.create(model="mari", messages=ASK, max_tokens=24)
+    assert by_version.choices[0].message.content == by_persona.choices[0].message.content
+
+
+def test_a_streamed_answer_is_the_same_answer(client: openai.OpenAI) -> None:
+    whole = client.chat.completions.create(model="nabiyam", messages=ASK, max_tokens=24)
+    chunks = list(
+        client.chat.completions.create(
+            model="nabiyam", messages=ASK, max_tokens=24, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    pieces = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+    assert "".join(pieces) == whole.choices[0].message.content
+    assert len([piece for piece in pieces if piece]) > 1
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
+    assert chunks[-1].usage == whole.usage
+    assert {chunk.model for chunk in chunks} == {"nabiyam--v1"}
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_seeds_and_stops_are_kept(client: openai.OpenAI) -> None:
+    def drawn(seed: int) -> str:
+        said = client.chat.completions.create(
+            model="bare", messages=ASK, max_tokens=24, temperature=1.0, top_p=0.95, seed=seed
+        )
+        return said.choices[0].message.content
+
+    assert drawn(3) == drawn(3)
+    assert len({drawn(seed) for seed in range(4)}) > 1
+    whole = client.chat.completions.create(model="bare", messages=ASK, max_tokens=24).choices[0].message.content
+    stop = whole[3:5]
+    cut = client.chat.completions.create(model="bare", messages=ASK, max_tokens=24, stop=[stop])
+    assert cut.choices[0].message.content == whole[: whole.index(stop)].strip()
+    assert cut.choices[0].finish_reason == "stop"
+
+
+def test_turns_before_and_parts_of_text_are_read(client: openai.OpenAI) -> None:
+    turns = [{"role": "user", "content": "안녕"}, {"role": "assistant", "content": "안녕하세요!"}]
+    parted = [*turns, {"role": "user", "content": [{"type": "text", "text": "라면 "}, {"type": "text", "text": "줘"}]}]
+    plain = [*turns, {"role": "user", "content": "라면 줘"}]
+    answers = [client.chat.completions.create(model="mari", messages=m, max_tokens=16) for m in (parted, plain)]
+    assert answers[0].choices[0].message.content == answers[1].choices[0].message.content
+    short = client.chat.completions.create(model="mari", messages=plain[-1:], max_tokens=16)
+    assert answers[0].usage.prompt_tokens > short.usage.prompt_tokens
+
+
+def test_many_at_once_get_what_each_gets_alone(client: openai.OpenAI) -> None:
+    def ask(place: int) -> str:
+        model = ("nabiyam", "mari", "bare")[place % 3]
+        messages = [{"role": "user", "content": f"김밥 {place % 4},000원"}]
+        return client.chat.completions.create(model=model, messages=messages, max_tokens=16).choices[0].message.content
+
+    one_by_one = [ask(place) for place in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(12))) == one_by_one
+
+
+def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
+    names = {model.id for model in client.models.list()}
+    assert names == {"nabiyam", "mari", "bare", "nabiyam--v1", "mari--v1"}
+    assert client.models.retrieve("mari").nabi == {"answers": "mari--v1"}
+    with pytest.raises(openai.NotFoundError, match="no model 'nobody'"):
+        client.models.retrieve("nobody")
+
+
+def test_errors_come_as_the_client_knows_them(served: Served, client: openai.OpenAI) -> None:
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{served.url}/v1", api_key="wrong", max_retries=0).models.list()
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.chat.completions.create(model="nabiyam--v99", messages=ASK)
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError) as long:
+        client.chat.completions.create(model="bare", messages=[{"role": "user", "content": "가나다" * 300}])
+    assert long.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError, match="tools is not supported"):
+        client.chat.completions.create(
+            model="bare", messages=ASK, tools=[{"type": "function", "function": {"name": "f"}}]
+        )
+    with pytest.raises(openai.BadRequestError) as hot:
+        client.chat.completions.create(model="bare", messages=ASK, temperature=3)
+    assert hot.value.param == "temperature"
