@@ -260,6 +260,12 @@ class ConversationStore:
         with self._database.read() as session:
             return set(session.scalars(select(LearnedRow.conversation_id).where(LearnedRow.persona_id == persona_id)))
 
+    def learned_by(self, persona_id: str) -> dict[str, str]:
+        """The first deployed adapter version that used each conversation, to learn from it or to be measured on it."""
+        chosen = select(LearnedRow.conversation_id, LearnedRow.adapter_version)
+        with self._database.read() as session:
+            return {row[0]: row[1] for row in session.execute(chosen.where(LearnedRow.persona_id == persona_id))}
+
     def set_apart(self, window: datetime | None, refusals: Iterable[tuple[Conversation, str, str]]) -> int:
         """Note which stored conversations are kept out of training; the number that was new.
 

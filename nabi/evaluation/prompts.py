@@ -2,47 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 from nabi.conversations.records import Frozen
 from nabi.datasets.samples import Sample, chat_messages
+from nabi.datasets.split import place_of
 from nabi.errors import DataError
 from nabi.personas.model import Persona
 
-Group = Literal["anchor", "holdout"]
+MEASURED_GROUPS = ("anchor", "holdout")
+"""The groups that a gain is measured on; every other group is the set of an earlier deployment."""
+
+LEAST_OLDER = 20
+"""Prompts that an older set must have before a loss on it says anything: what is fewer joins the next deployment's."""
 
 
 class EvalPrompt(Frozen):
     """One question with its facts and its reference answer.
 
-    `anchor` prompts are frozen: every candidate of the persona meets them. `holdout` prompts come from the newest
-    conversations that training never saw.
+    Attributes:
+        group: `anchor` prompts are frozen: every candidate of the persona meets them. `holdout` prompts come from the
+            newest conversations that training never saw. `v3` and the like are those that the deployment of v3 was
+            measured on, and show what a candidate forgets.
     """
 
     sample: Sample
-    group: Group
+    group: str
 
     @property
     def kind(self) -> str:
         return self.sample.kind or "other"
 
 
-def collect_prompts(anchors: Sequence[Sample], holdout: Sequence[Sample]) -> list[EvalPrompt]:
-    """Anchors first, then the held-out samples that are not anchors already; each sample once, order kept.
+def collect_prompts(
+    anchors: Sequence[Sample], holdout: Sequence[Sample], older: Mapping[str, Sequence[Sample]] | None = None
+) -> list[EvalPrompt]:
+    """Anchors first, then the held-out samples that are not anchors already, then older sets; each sample once.
 
     Raises:
         DataError: a sample has no reference answer, or belongs to another persona than the rest.
     """
     prompts: dict[str, EvalPrompt] = {}
-    for anchor in anchors:
-        prompts.setdefault(anchor.sample_id, EvalPrompt(sample=anchor, group="anchor"))
-    for sample in holdout:
-        prompts.setdefault(sample.sample_id, EvalPrompt(sample=sample, group="holdout"))
+    for group, samples in {"anchor": anchors, "holdout": holdout, **(older or {})}.items():
+        for sample in samples:
+            prompts.setdefault(sample.sample_id, EvalPrompt(sample=sample, group=group))
     collected = list(prompts.values())
     for prompt in collected:
         _check(prompt.sample, collected[0].sample.persona_id)
     return collected
+
+
+def older_sets(
+    held_out: Sequence[Sample], deployed_by: Mapping[str, int], *, most_sets: int, most_prompts: int
+) -> dict[str, list[Sample]]:
+    """The held-out samples that earlier deployments were measured on, newest deployment first, by `v` and its number.
+
+    Args:
+        held_out: those that are not new.
+        deployed_by: number of the adapter version whose deployment used a conversation up, by conversation id.
+        most_sets: the newest so many.
+        most_prompts: of each, always the same ones.
+    """
+    by_version: dict[int, list[Sample]] = {}
+    for sample in held_out:
+        if sample.conversation_id in deployed_by:
+            by_version.setdefault(deployed_by[sample.conversation_id], []).append(sample)
+    sets: dict[str, list[Sample]] = {}
+    waiting: list[Sample] = []
+    for number in sorted(by_version):
+        waiting += by_version[number]
+        if len(waiting) >= LEAST_OLDER:
+            sets[f"v{number}"], waiting = waiting, []
+    newest = list(sets.items())[::-1][:most_sets]
+    return {name: sorted(samples, key=_place)[:most_prompts] for name, samples in newest}
+
+
+def _place(sample: Sample) -> tuple[int, str]:
+    return place_of(sample.conversation_id, "older"), sample.sample_id
 
 
 def _check(sample: Sample, persona_id: str) -> None:

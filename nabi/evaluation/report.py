@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
-from nabi.evaluation.gate import Verdict
+from nabi.evaluation.gate import Verdict, measured_scores
 from nabi.evaluation.score import PARTS, PromptScore, group_means, mean_quality
+from nabi.evaluation.spending import DAYS
 
 _SHOWN = 10
 """Prompts in each list of wins and losses."""
@@ -25,16 +27,45 @@ def gate_report(
         opponent: the contender that the candidate was compared with.
         questions: what was asked, by sample id.
     """
+    measured = {name: measured_scores(rows) for name, rows in scores.items()}
     sections = [
         f"# {candidate} against {opponent}",
         verdict.sentence,
-        _table("part", _by_part(scores)),
-        _table("kind", {name: group_means(rows, lambda row: row.kind) for name, rows in scores.items()}),
+        _certainty(verdict),
+        _table("part", _by_part(measured)),
+        _table("kind", {name: group_means(rows, lambda row: row.kind) for name, rows in measured.items()}),
         _table("group", {name: group_means(rows, lambda row: row.group) for name, rows in scores.items()}),
+        _older(verdict),
         _hard_gates(verdict, questions),
         *_extremes(scores[opponent], scores[candidate], questions),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _certainty(verdict: Verdict) -> str:
+    """How sure the gain is, and which gain this set could have seen."""
+    if verdict.gain is None or verdict.detectable is None:
+        return ""
+    return (
+        f"Gain {_share(verdict.gain)}, 95 % interval {_share(verdict.lower)} to {_share(verdict.upper)}; surely at "
+        f"least {_share(verdict.bound)} at the error of this gate (number {verdict.gate} of {DAYS} days, "
+        f"{verdict.level * 100:.3g} %). On these {verdict.num_prompts} prompts a true gain of "
+        f"{_share(verdict.detectable)} would deploy nine times in ten."
+    )
+
+
+def _older(verdict: Verdict) -> str:
+    """What was kept on each older set."""
+    lines = ["| older set | prompts | gain | at least (95 %) |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {kept.num_prompts} | {_share(kept.gain)} | {_share(kept.bound)} |"
+        for name, kept in verdict.older.items()
+    ]
+    return "\n".join(lines) if verdict.older else ""
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None or not isfinite(value) else f"{value * 100:+.1f} %"
 
 
 def _by_part(scores: Mapping[str, Sequence[PromptScore]]) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ from nabi.conversations.records import Frozen
 from nabi.errors import DataError, ModelError
 from nabi.evaluation.claims import Given, build_vocabulary
 from nabi.evaluation.hard_gates import HARD_GATES, broken_rules
-from nabi.evaluation.prompts import EvalPrompt, Group, given_text, prompt_messages
+from nabi.evaluation.prompts import MEASURED_GROUPS, EvalPrompt, given_text, prompt_messages
 from nabi.personas.model import Persona, Weights
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class PromptScore(Frozen):
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
     sample_id: str
-    group: Group
+    group: str
     kind: str
     answer: str
     parts: dict[str, float]
@@ -232,8 +232,11 @@ def breakdown(scores: Sequence[PromptScore]) -> dict[str, float]:
 
     `eval/quality`, `eval/<part>`, `eval/perplexity`, `eval/precision`, `eval/recall`, `eval/chrf`, `eval/chars`,
     `eval/seconds` (means a prompt), `eval/num_prompts`, `eval/broken` and `eval/broken/<hard gate>` (numbers of
-    prompts), `eval/<group>/quality` and `eval/kind/<kind>/quality`. Nothing for no scores.
+    prompts), `eval/<group>/quality` and `eval/kind/<kind>/quality`. All but `eval/<group>/quality` and the broken are
+    of the prompts that a gain is measured on. Nothing for no scores.
     """
+    every = scores
+    scores = [score for score in every if score.group in MEASURED_GROUPS]
     if not scores:
         return {}
     from nabi.evaluation.metrics.likelihood import perplexity
@@ -249,9 +252,9 @@ def breakdown(scores: Sequence[PromptScore]) -> dict[str, float]:
             [int(score.details["reference_tokens"]) for score in scores],
         ),
         "eval/num_prompts": float(len(scores)),
-        "eval/broken": float(sum(bool(score.broken) for score in scores)),
-        **{f"eval/broken/{gate}": float(sum(gate in score.broken for score in scores)) for gate in HARD_GATES},
-        **{f"eval/{group}/quality": mean for group, mean in group_means(scores, lambda s: s.group).items()},
+        "eval/broken": float(sum(bool(score.broken) for score in every)),
+        **{f"eval/broken/{gate}": float(sum(gate in score.broken for score in every)) for gate in HARD_GATES},
+        **{f"eval/{group}/quality": mean for group, mean in group_means(every, lambda s: s.group).items()},
         **{f"eval/kind/{_slug(kind)}/quality": mean for kind, mean in group_means(scores, lambda s: s.kind).items()},
     }
 

@@ -107,7 +107,16 @@ class Evaluation(Frozen):
     holdout_share: float = Field(default=0.1, gt=0, lt=0.5, description="share of conversations never trained on")
     min_prompts: int = Field(default=100, ge=10)
     min_gain: float = Field(default=0.05, ge=0, description="relative gain that deploys")
-    forgetting_tolerance: float = Field(default=0.02, ge=0, description="relative loss allowed on the anchors")
+    certain_gain: float = Field(default=0.0, ge=0, description="what the gain must surely be above, see docs/gate.md")
+    false_deploys_a_week: float = Field(
+        default=0.025, gt=0, lt=0.5, description="chance that of all gates of seven days one deploys by luck alone"
+    )
+    forgetting_tolerance: float = Field(default=0.02, ge=0, description="relative loss allowed on an older set")
+    forgetting_margin: float = Field(
+        default=0.05, ge=0, description="relative loss on an older set that must be ruled out with 95 % certainty"
+    )
+    older_sets: int = Field(default=4, ge=0, description="earlier deployments whose held-out prompts are kept asking")
+    older_prompts: int = Field(default=40, ge=2, description="prompts of each of them")
     max_answer_chars: int = Field(default=300, ge=10)
     min_answer_chars: int = Field(default=2, ge=1)
     weights: Weights = Weights()

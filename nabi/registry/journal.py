@@ -129,6 +129,18 @@ class Journal:
         with self._database.read() as session:
             return [_standing(row) for row in session.scalars(newest.limit(num))]
 
+    def gates_before(self, persona_id: str, as_of: datetime, days: float) -> int:
+        """How many windows that ended in the `days` before `as_of` had a candidate judged, this window left out."""
+        judged = [
+            WindowRow.persona_id == persona_id,
+            WindowRow.adapter_version.is_not(None),
+            WindowRow.state.in_(["deployed", "kept"]),
+            WindowRow.as_of > as_of - timedelta(days=days),
+            WindowRow.as_of < as_of,
+        ]
+        with self._database.read() as session:
+            return session.scalar(select(func.count()).select_from(WindowRow).where(*judged)) or 0
+
     def record_training(self, persona_id: str, as_of: datetime) -> None:
         """Count a training for its window; calling it again for the same window changes nothing."""
         with self._database.write() as session:

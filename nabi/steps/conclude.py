@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from nabi.conversations.records import Frozen
 from nabi.error_kinds import Kind
-from nabi.evaluation.gate import Verdict, decide
+from nabi.evaluation.gate import Contender, Luck, Verdict, decide
 from nabi.evaluation.report import gate_report
+from nabi.evaluation.spending import DAYS, most_gates
+from nabi.personas.model import Persona
 from nabi.registry.journal import Ended
 from nabi.steps.evaluate import evaluation_prompts, load_scores
 from nabi.steps.guard import uses_words
@@ -32,9 +34,10 @@ def judge(platform: Platform, scored: Scored) -> Judged:
     candidate = scored.candidate
     persona = platform.persona(candidate.window.persona_id)
     scores = load_scores(scored.scores)
-    verdict = decide(
-        scores[scored.opponent], scores[candidate.adapter], persona.evaluation, champion_name=scored.opponent
+    champion, challenger = (
+        Contender(name=name, scores=tuple(scores[name])) for name in (scored.opponent, candidate.adapter)
     )
+    verdict = decide(champion, challenger, persona.evaluation, _luck(platform, persona, candidate.window))
     _log_verdict(platform, scored, verdict)
     return Judged(
         candidate=candidate,
@@ -44,6 +47,12 @@ def judge(platform: Platform, scored: Scored) -> Judged:
         champion_quality=verdict.champion_quality,
         candidate_quality=verdict.candidate_quality,
     )
+
+
+def _luck(platform: Platform, persona: Persona, window: Window) -> Luck:
+    """How often the persona was gated in the days that share one error budget."""
+    most = most_gates(persona.limits.max_trainings_per_day)
+    return Luck(gate=platform.journal.gates_before(persona.id, window.as_of, DAYS) + 1, most=most)
 
 
 def deploy(platform: Platform, judged: Judged) -> Ending:
@@ -107,8 +116,7 @@ def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judg
 
 def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict) -> None:
     tracker, run_id = platform.tracker, scored.candidate.snapshot.run_id
-    figures = {"gate/gain": verdict.gain, "gate/champion_quality": verdict.champion_quality}
-    tracker.log_metrics(run_id, {k: v for k, v in figures.items() if v is not None})
+    tracker.log_metrics(run_id, verdict.figures())
     tracker.log_tags(run_id, {"decision": "deploy" if verdict.deploy else "keep", "sentence": verdict.sentence})
     questions = {p.sample.sample_id: p.sample.question for p in evaluation_prompts(platform, scored.candidate)}
     report = gate_report(verdict, load_scores(scored.scores), scored.opponent, scored.candidate.adapter, questions)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from nabi.datasets.files import read_samples
 from nabi.evaluation.plot import save_comparison_plot
-from nabi.evaluation.prompts import EvalPrompt, collect_prompts
+from nabi.evaluation.prompts import EvalPrompt, collect_prompts, older_sets
 from nabi.evaluation.score import PromptScore, breakdown, score_contender
 from nabi.personas.model import Persona
+from nabi.registry.adapters import parse_version_name
 from nabi.serving.engine import Engine
 from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Scored
@@ -34,10 +35,21 @@ def evaluate_candidate(platform: Platform, candidate: Candidate) -> Scored:
 
 
 def evaluation_prompts(platform: Platform, candidate: Candidate) -> list[EvalPrompt]:
-    """The persona's frozen anchors, and held-out samples of the conversations that the champion has not met."""
-    data = platform.datasets.checkout(candidate.snapshot.version, candidate.window.persona_id)
-    fresh = [sample for sample in read_samples(data / "holdout.jsonl") if sample.is_new]
-    return collect_prompts(read_samples(data / "anchors.jsonl"), fresh)
+    """The persona's frozen anchors, held-out samples of the conversations that the champion has not met, and those
+    that earlier deployments were measured on. All of them come from the candidate's own dataset version, so what was
+    deleted since is in none of them."""
+    persona = platform.persona(candidate.window.persona_id)
+    data = platform.datasets.checkout(candidate.snapshot.version, persona.id)
+    held_out = read_samples(data / "holdout.jsonl")
+    used_by = platform.store.learned_by(persona.id)
+    older = older_sets(
+        [sample for sample in held_out if not sample.is_new],
+        {conversation: parse_version_name(adapter)[1] for conversation, adapter in used_by.items()},
+        most_sets=persona.evaluation.older_sets,
+        most_prompts=persona.evaluation.older_prompts,
+    )
+    fresh = [sample for sample in held_out if sample.is_new]
+    return collect_prompts(read_samples(data / "anchors.jsonl"), fresh, older)
 
 
 def score_contenders(

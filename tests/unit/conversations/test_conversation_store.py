@@ -117,6 +117,7 @@ def test_only_what_is_marked_stops_being_new(store: ConversationStore) -> None:
     assert [item.conversation_id for item in store.before("nabiyam", LATER)] == ["c0", "c1", "c2", "c3"]
     assert store.learned_ids("nabiyam") == {"c1", "c3", "bootstrap-7"}
     assert store.learned_ids("other") == set()
+    assert store.learned_by("nabiyam") == dict.fromkeys(("c1", "c3", "bootstrap-7"), "nabiyam--v1")
 
 
 def test_counts_are_of_one_persona_and_of_a_time(store: ConversationStore) -> None:

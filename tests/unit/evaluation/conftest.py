@@ -11,7 +11,7 @@ import pytest
 
 from nabi.conversations.records import Fact, Message
 from nabi.datasets.samples import Sample
-from nabi.evaluation.prompts import EvalPrompt, Group
+from nabi.evaluation.prompts import EvalPrompt
 from nabi.personas.model import Evaluation, Persona, Style
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -82,7 +82,7 @@ def prompt_of() -> Callable[..., EvalPrompt]:
         answer: str,
         facts: Sequence[Fact] = (BUNSIK,),
         *,
-        group: Group = "anchor",
+        group: str = "anchor",
         kind: str = "menu",
         earlier: Sequence[Message] = (),
     ) -> EvalPrompt:

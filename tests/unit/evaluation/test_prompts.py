@@ -6,7 +6,7 @@ import pytest
 
 from nabi.conversations.records import Message
 from nabi.errors import DataError
-from nabi.evaluation.prompts import collect_prompts, given_text, prompt_messages
+from nabi.evaluation.prompts import collect_prompts, given_text, older_sets, prompt_messages
 
 
 def test_anchors_come_first_and_a_sample_in_both_is_an_anchor(prompt_of):
@@ -40,3 +40,24 @@ def test_earlier_turns_are_shown_and_count_as_given(persona, prompt_of):
     assert [message["role"] for message in shown] == ["system", "user", "assistant", "user"]
     assert "별빛식당" in given_text(shown)
     assert "좋아요" not in given_text(shown)
+
+
+def test_older_sets_are_named_by_deployment_newest_first_and_small_ones_wait_for_the_next(prompt_of):
+    held_out = [prompt_of(f"질문 {number}", "네").sample for number in range(75)]
+    held_out = [s.model_copy(update={"conversation_id": s.sample_id}) for s in held_out]
+    deployed_by = {s.sample_id: 1 if place < 3 else 3 if place < 40 else 4 for place, s in enumerate(held_out)}
+    sets = older_sets(held_out, deployed_by, most_sets=4, most_prompts=30)
+    assert list(sets) == ["v4", "v3"]
+    assert [len(samples) for samples in sets.values()] == [30, 30]
+    assert {s.sample_id for s in sets["v4"]} <= {s.sample_id for s in held_out[40:]}
+    assert list(older_sets(held_out, deployed_by, most_sets=1, most_prompts=30)) == ["v4"]
+    assert older_sets(held_out, {}, most_sets=4, most_prompts=30) == {}
+
+
+def test_a_prompt_stands_in_the_first_set_that_has_it(prompt_of):
+    first, second = (prompt_of(question, "네").sample for question in ("가", "나"))
+    prompts = collect_prompts([first], [], {"v3": [first, second]})
+    assert [(prompt.sample.sample_id, prompt.group) for prompt in prompts] == [
+        ("sample-가", "anchor"),
+        ("sample-나", "v3"),
+    ]

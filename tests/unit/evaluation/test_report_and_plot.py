@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nabi.errors import DataError
-from nabi.evaluation.gate import decide
+from nabi.evaluation.gate import Contender, Verdict, decide
 from nabi.evaluation.plot import save_comparison_plot
 from nabi.evaluation.report import gate_report
 from nabi.evaluation.score import PromptScore
@@ -35,11 +35,18 @@ def scores() -> dict[str, list[PromptScore]]:
     return {"base": make_scores(0.3, answer="base"), "bot--v1": make_scores(0.5, answer="old"), "bot--v2": candidate}
 
 
+def judged(scores: dict[str, list[PromptScore]]) -> Verdict:
+    old, new = (Contender(name=name, scores=tuple(scores[name])) for name in ("bot--v1", "bot--v2"))
+    return decide(old, new, Evaluation(min_prompts=10))
+
+
 def test_the_report_names_wins_losses_and_the_sentence(scores: dict[str, list[PromptScore]]) -> None:
-    verdict = decide(scores["bot--v1"], scores["bot--v2"], Evaluation(min_prompts=10), "bot--v1")
+    verdict = judged(scores)
     questions = {f"s{i}": f"question {i}" for i in range(30)}
     report = gate_report(verdict, scores, "bot--v1", "bot--v2", questions)
     assert verdict.sentence in report
+    assert f"On these 30 prompts a true gain of {(verdict.detectable or 0) * 100:+.1f} %" in report
+    assert "| anchor | 30 | " in report
     wins, losses = report.split("## Where the candidate loses most")
     assert wins.split("## Where the candidate wins most")[1].count("| question ") == 11  # the heading and ten prompts
     assert "| question 3 | old 3 | worse \\| than before | -0.40 |" in losses
@@ -71,7 +78,7 @@ def test_a_contender_without_scores_is_no_picture(tmp_path: Path, scores: dict[s
 
 def test_a_gate_that_stayed_closed_for_want_of_scores_has_a_report_too(scores: dict[str, list[PromptScore]]) -> None:
     thin = {**scores, "bot--v2": []}
-    verdict = decide(thin["bot--v1"], thin["bot--v2"], Evaluation(min_prompts=10), "bot--v1")
+    verdict = judged(thin)
     report = gate_report(verdict, thin, "bot--v1", "bot--v2", {})
     assert "kept: the candidate has no scores" in report
     assert "| grounded | 0.300 | 0.500 | – |" in report

@@ -158,3 +158,13 @@ def test_lineage_goes_from_a_conversation_to_every_dataset_and_adapter(journal: 
     assert found == [("d1", "train", ("p--v1",)), ("d2", "train", ("p--v2", "p--v3")), ("d3", "train", ())]
     assert [row.adapter_versions for row in journal.memberships("c2")] == [()]
     assert journal.memberships("nobody") == []
+
+
+def test_gates_are_counted_over_days_back_from_a_window_without_it(journal: Journal) -> None:
+    for hours, state in ((0, "kept"), (-6, "deployed"), (-12, "skipped"), (-167, "kept"), (-168, "kept"), (6, "kept")):
+        decide(journal, NOON + timedelta(hours=hours), state, adapter=f"p--v{hours + 200}")
+    journal.start("p", NOON - timedelta(hours=18))
+    journal.finish("p", NOON - timedelta(hours=18), "failed", "failed.", adapter_version=None)
+    journal.finish("p", NOON - timedelta(hours=12), "skipped", "skipped.")
+    assert journal.gates_before("p", NOON, 7) == 2
+    assert journal.gates_before("somebody-else", NOON, 7) == 0
