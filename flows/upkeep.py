@@ -1,4 +1,4 @@
-"""What is to be done besides learning: requests to forget are carried out."""
+"""What is to be done besides learning: requests to forget are carried out, and people are told what went wrong."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks.forget import finish_deletions
+from tasks.notify import deliver_notices
 
 
 @flow(name="upkeep")
 def upkeep() -> State[int]:
-    """Finishes every open request to delete; a request that is new or was interrupted waits no longer than this."""
+    """Finishes every open request to delete, which waits no longer than this, and delivers the notices that are due."""
     num = finish_deletions()
-    return Completed(message=f"{num} requests to forget were finished", data=num)
+    told = deliver_notices()
+    message = f"{num} requests to forget were finished; {told.num_delivered} notices delivered"
+    if told.num_missed:
+        message += f", the receiver was away ({told.num_given_up} given up)"
+    return Completed(message=message, data=num)

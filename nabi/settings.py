@@ -10,7 +10,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, HttpUrl
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     max_waiting: int = Field(default=256, ge=1, description="requests that wait for their turn; one more gets a 429")
     requests_per_minute: int = Field(default=1200, ge=1, description="of one token; more get a 429")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="of one request; more gets a 413")
+    webhook_url: HttpUrl | None = Field(default=None, description="where notices are posted; see docs/notices.md")
+    quiet_days: int = Field(default=7, ge=1, description="days without training or deployment before a person hears")
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
     checkpoint_seconds: float = Field(default=60, ge=0, description="a training is saved about so often")

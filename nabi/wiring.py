@@ -12,6 +12,7 @@ from nabi.personas.model import Persona
 from nabi.registry.journal import Journal
 from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
+from nabi.registry.notices import Notices
 from nabi.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Platform:
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.database)
+
+    @cached_property
+    def notices(self) -> Notices:
+        return Notices(self.database)
 
     @cached_property
     def lineage(self) -> Lineage:

@@ -19,6 +19,7 @@ from nabi.cli import (
     learn,
     lineage,
     look,
+    notices,
     personas,
     review,
     serve,
@@ -62,6 +63,7 @@ app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("serve")(serve.serve)
 app.command("rollback")(adapters.rollback)
+app.command("notices")(notices.notices)
 app.command("forget")(forget.forget)
 app.command("lineage")(lineage.lineage)
 app.add_typer(adapters.app, name="adapters")

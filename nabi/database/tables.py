@@ -301,3 +301,28 @@ class CrashRow(Base):
     run_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
     crashed_at: Mapped[datetime] = mapped_column(primary_key=True)
     step: Mapped[str]
+
+
+class NoticeRow(Base):
+    """Something a person must hear of, written in the same transaction as what it tells of; no word of anybody's."""
+
+    __tablename__ = "notices"
+    __table_args__ = (
+        CheckConstraint(
+            "event IN ('failed', 'rolled_back', 'skipped_for_days', 'nothing_deployed', 'gave_up')", name="event"
+        ),
+        Index(None, "delivered_at", "given_up_at", "next_try_at"),
+        Index(None, "at"),
+    )
+
+    id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    event: Mapped[str] = mapped_column(Name)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    at: Mapped[datetime]
+    sentence: Mapped[str]
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    num_tries: Mapped[int] = mapped_column(Integer)
+    next_try_at: Mapped[datetime]
+    last_error: Mapped[str | None]
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]

@@ -19,6 +19,7 @@ from nabi.database.engine import Database
 from nabi.database.inserts import insert_new
 from nabi.database.tables import DatasetRowRow, TrainingRow, WindowRow
 from nabi.errors import DataError
+from nabi.registry.notices import note_failure
 from nabi.registry.succession import newest_version
 
 Decided = Literal["deployed", "kept", "skipped"]
@@ -121,7 +122,16 @@ class Journal:
                 row.dataset_version = newest_version(session, dataset_version) if dataset_version else None
                 row.adapter_version = adapter_version
                 row.mlflow_run_id, row.finished_at = mlflow_run_id, self._clock()
+                if state == "failed":
+                    note_failure(session, row)
             return _standing(row)
+
+    def ended(self, persona_id: str, num: int = 1000) -> list[Standing]:
+        """The newest `num` windows that came to an end, the last to end first, whatever time they are of."""
+        ended = select(WindowRow).where(WindowRow.persona_id == persona_id, WindowRow.finished_at.is_not(None))
+        with self._database.read() as session:
+            rows = session.scalars(ended.order_by(WindowRow.finished_at.desc()).limit(num))
+            return [_standing(row) for row in rows]
 
     def latest(self, persona_id: str, num: int = 10) -> list[Standing]:
         """The newest `num` windows, newest first."""

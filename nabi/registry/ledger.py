@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from nabi.database.engine import Database
 from nabi.database.tables import LedgerRow
 from nabi.errors import ConfigError, ModelError
+from nabi.registry.notices import note_rollback
 
 Action = Literal["deploy", "rollback", "promote"]
 
@@ -86,7 +87,9 @@ class Ledger:
                 )
             digest = _known_digest(session, persona_id, standing.previous)
             row = LedgerRow(action="rollback", champion=standing.previous, digest=digest, who=who, why=why)
-            return self._append(session, persona_id, row, previous=standing.champion)
+            live = self._append(session, persona_id, row, previous=standing.champion)
+            note_rollback(session, row)
+            return live
 
     def live(self, persona_id: str) -> Live | None:
         """What is live now; None when nothing ever was and the bare base model answers."""
