@@ -18,9 +18,9 @@ from tasks.evaluate import evaluate_candidate
 from tasks.filter import keep_usable
 from tasks.forget import finish_deletions_first
 from tasks.gate import judge
-from tasks.sense import sense
 from tasks.snapshot import take_snapshot
 from tasks.train import train_candidate
+from tasks.turn import our_turn
 
 
 def run_name() -> str:
@@ -45,19 +45,19 @@ def continuous_learning(
     """
     endings: list[Ending] = []
     due: list[Snapshot] = []
-    finish_deletions_first()
-    sense()
-    for window in open_windows(persona_ids, as_of):
-        with each_fails_alone(window, endings):
-            kept = keep_usable(collect(window))
-            filled = fill_up(kept)
-            if why := why_not_train(filled):
-                endings.append(skip(filled, why))
-            else:
-                due.append(take_snapshot(filled))
-    for snapshot in due:
-        with each_fails_alone(snapshot.window, endings):
-            candidate = train_candidate(snapshot, preset)
-            judged = judge(evaluate_candidate(candidate))
-            endings.append(deploy(judged) if judged.deploy else keep(judged))
-    return end_run(endings)
+    with our_turn(persona_ids):
+        finish_deletions_first()
+        for window in open_windows(persona_ids, as_of):
+            with each_fails_alone(window, endings):
+                kept = keep_usable(collect(window))
+                filled = fill_up(kept)
+                if why := why_not_train(filled):
+                    endings.append(skip(filled, why))
+                else:
+                    due.append(take_snapshot(filled))
+        for snapshot in due:
+            with each_fails_alone(snapshot.window, endings):
+                candidate = train_candidate(snapshot, preset)
+                judged = judge(evaluate_candidate(candidate))
+                endings.append(deploy(judged) if judged.deploy else keep(judged))
+        return end_run(endings)

@@ -8,11 +8,13 @@ from prefect.states import Completed
 
 from tasks.forget import finish_deletions
 from tasks.notify import deliver_notices
+from tasks.turn import show_life
 
 
 @flow(name="upkeep")
 def upkeep() -> State[int]:
     """Finishes every open request to delete, which waits no longer than this, and delivers the notices that are due."""
+    show_life()
     num = finish_deletions()
     told = deliver_notices()
     message = f"{num} requests to forget were finished; {told.num_delivered} notices delivered"

@@ -5,13 +5,14 @@ Imports nothing of Prefect, so that whoever only needs a name does not wait for 
 
 from __future__ import annotations
 
+from nabi.control.runs import HIGH, LOW, NORMAL, QUEUES
+
+__all__ = ["BACKFILL", "DEPLOYMENTS", "HIGH", "LOOP", "LOW", "NORMAL", "POOL", "QUEUES", "SLOTS", "UPKEEP"]
+
 POOL = "nabi"
 SLOTS = 2
 """Requirement A6: at most two runs at once."""
 
-HIGH, NORMAL, LOW = "high", "normal", "low"
-QUEUES = {HIGH: 1, NORMAL: 2, LOW: 3}
-"""Queue → priority; 1 goes first."""
 
 LOOP = "continuous-learning/every-six-hours"
 BACKFILL = "backfill/by-hand"

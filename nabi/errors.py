@@ -69,3 +69,11 @@ class NoSpaceError(NabiError):
 
 class GaveUpWaiting(NabiError):
     """Something outside stayed busy or away for longer than a step waits. The window stays free to be run again."""
+
+
+class PersonaBusy(NabiError):
+    """Another run works on the persona; one at a time."""
+
+
+class QueueFull(NabiError):
+    """As many runs wait as may wait (requirement A6)."""

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="of one request; more gets a 413")
     webhook_url: HttpUrl | None = Field(default=None, description="where notices are posted; see docs/notices.md")
     quiet_days: int = Field(default=7, ge=1, description="days without training or deployment before a person hears")
+    max_cpu: float = Field(default=85, gt=0, le=100, description="percent; a busier machine keeps runs waiting")
+    max_memory: float = Field(default=80, gt=0, le=100, description="percent, the same for memory")
+    max_gpu: float = Field(default=90, gt=0, le=100, description="percent, the same for the GPU that trains")
+    max_waiting_runs: int = Field(default=50, ge=1, description="runs in the queue; one more is refused")
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
     checkpoint_seconds: float = Field(default=60, ge=0, description="a training is saved about so often")

@@ -9,10 +9,14 @@ from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
 from nabi.personas.load import load_persona, load_personas
 from nabi.personas.model import Persona
+from nabi.registry.crashes import Crashes
+from nabi.registry.holding import Holding
 from nabi.registry.journal import Journal
+from nabi.registry.leases import Leases
 from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
 from nabi.registry.notices import Notices
+from nabi.resources.sensors import Limits
 from nabi.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -56,6 +60,25 @@ class Platform:
     @cached_property
     def notices(self) -> Notices:
         return Notices(self.database)
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self.database)
+
+    @cached_property
+    def holding(self) -> Holding:
+        """What this process works under."""
+        return Holding(self.leases)
+
+    @cached_property
+    def crashes(self) -> Crashes:
+        return Crashes(self.database)
+
+    @property
+    def limits(self) -> Limits:
+        """What makes runs wait."""
+        settings = self.settings
+        return Limits(cpu=settings.max_cpu, memory=settings.max_memory, gpu=settings.max_gpu)
 
     @cached_property
     def lineage(self) -> Lineage:

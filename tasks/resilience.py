@@ -14,11 +14,13 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import task_run
 from prefect.tasks import Task
 
 from nabi.error_kinds import is_worth_another_try
 from nabi.settings import Settings
 from nabi.waiting import JITTER, Patience, Wait, patient, pauses
+from nabi.wiring import get_platform
 from tasks.pages import show_waiting
 
 P = ParamSpec("P")
@@ -49,6 +51,8 @@ def step(name: str, *, seconds: float, of: str = "", kept: bool = True) -> Calla
         @wraps(work)
         def patiently(*args: P.args, **kwargs: P.kwargs) -> R:
             with patience(name):
+                # Leaves word of the step for whoever finds this process dead; ends it when the work is another's.
+                get_platform().holding.at(task_run.name or name)
                 return work(*args, **kwargs)
 
         return task(

@@ -14,9 +14,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from nabi.cli.handing import ensure_only_up, hand_over, is_up, queue_windows
 from nabi.cli.moments import parse_moment, parse_span
 from nabi.cli.output import AsJson, console, show, table_of
 from nabi.cli.progress import progress_lines
+from nabi.control.backfill import window_ends
 from nabi.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -28,22 +30,35 @@ Personas = Annotated[
 PresetName = Annotated[str | None, typer.Option("--preset", help="low-memory, balanced or high-quality")]
 
 
+QueueName = Annotated[
+    str | None,
+    typer.Option("--queue", help="high (default: a person waits), normal (the schedule's) or low; only with `nabi up`"),
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="with `nabi up`: follow it to its end, or only queue it")]
+
+
 def run(
     persona: Personas = None,
     as_of: Annotated[str | None, typer.Option(help="end of the window; default: now")] = None,
     preset: PresetName = None,
+    queue: QueueName = None,
+    *,
+    wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """One pass of the loop now, with live progress, ending in a table."""
+    """One pass of the loop now, with live progress, ending in a table. With `nabi up` the platform runs it."""
     moment = parse_moment(as_of, option="--as-of")
     settings = get_settings()
     persona_ids = chosen_personas(persona)
-    with orchestrated(settings):
-        from flows.continuous_learning import continuous_learning
-
-        state = continuous_learning(persona_ids, moment, chosen_preset(preset), return_state=True)
-    report(persona_ids, [moment], as_json=as_json)
-    if state.is_failed() or state.is_crashed():
+    chosen = chosen_preset(preset)
+    if is_up(settings):
+        ended_well = hand_over(settings, persona_ids, moment, chosen, queue=queue or "high", wait=wait)
+    else:
+        ensure_only_up(queue, wait)
+        ended_well = run_here(settings, persona_ids, [moment], chosen)
+    if wait:
+        report(persona_ids, [moment], as_json=as_json)
+    if not ended_well:
         raise typer.Exit(1)
 
 
@@ -52,13 +67,21 @@ def backfill(
     end: Annotated[str, typer.Option("--to", help="end of the last window")],
     every: Annotated[str, typer.Option(help="length of a window")] = "6h",
     persona: Personas = None,
+    preset: PresetName = None,
+    *,
+    wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """The loop over past windows, in order; windows that were decided before stay as they are."""
+    """The loop over past windows, in order; decided ones stay as they are, failed ones are repeated.
+
+    With `nabi up` each window is a run of its own on the queue low.
+    """
     persona_ids = chosen_personas(persona)
-    span = parse_span(every, option="--every")
     begin, finish = parse_moment(start, option="--from"), parse_moment(end, option="--to")
-    ends = replay(persona_ids, begin, finish, span)
+    ends = window_ends(begin, finish, parse_span(every, option="--every"))
+    play_windows(persona_ids, ends, chosen_preset(preset), wait=wait)
+    if not wait:
+        return
     report(persona_ids, ends, as_json=as_json)
     if any(row["state"] == "failed" for row in windows_table(persona_ids, ends)):
         raise typer.Exit(1)
@@ -170,15 +193,37 @@ def print_ingested(file: Path, told: dict[str, Any]) -> None:
         console.print(f"golden answers without a row: {', '.join(told['golden answers without a row'])}")
 
 
-def replay(persona_ids: Sequence[str], begin: datetime, finish: datetime, span: Any) -> list[datetime]:
-    """Runs the windows through the backfill flow; the ends of the windows."""
-    with orchestrated(get_settings()):
-        from flows.backfill import backfill as backfill_flow
-        from flows.backfill import window_ends
+def play_windows(
+    persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any = None, *, wait: bool = True
+) -> None:
+    """Runs the windows that are not decided yet, oldest first: by the platform where it is up, else here."""
+    settings = get_settings()
+    if is_up(settings):
+        queue_windows(settings, persona_ids, ends, preset, wait=wait)
+    else:
+        ensure_only_up(None, wait)
+        run_here(settings, persona_ids, ends, preset)
 
-        ends = window_ends(begin, finish, span)
-        backfill_flow(list(persona_ids), begin, finish, span, return_state=True)
-    return ends
+
+def run_here(settings: Settings, persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any) -> bool:
+    """Runs windows in this process, one after the other; whether all of them ended well. A failed one stops no other.
+
+    Raises:
+        PersonaBusy: another run works on one of the personas.
+    """
+    from nabi.errors import PersonaBusy
+
+    ended_well = True
+    with orchestrated(settings):
+        from flows.continuous_learning import continuous_learning
+
+        for as_of in ends:
+            state = continuous_learning(list(persona_ids), as_of, preset, return_state=True)
+            result = state.result(raise_on_failure=False)
+            if isinstance(result, PersonaBusy):
+                raise result
+            ended_well = ended_well and state.is_completed()
+    return ended_well
 
 
 def chosen_personas(asked: Sequence[str] | None) -> list[str]:
@@ -205,25 +250,13 @@ def chosen_preset(name: str | None) -> Any:
 
 @contextmanager
 def orchestrated(settings: Settings) -> Iterator[None]:
-    """Prefect's client set up for this process, against the server of `nabi up` or one that lives as long as the block.
+    """Prefect's client set up for this process, against a server that lives as long as the block.
 
     Prefect reads its settings when it is imported, so this must come before any import of `flows`.
     """
-    from nabi.integrations.local_servers import (
-        free_port,
-        prefect_environment,
-        prefect_server,
-        serving,
-    )
-    from nabi.integrations.running import running_servers
+    from nabi.integrations.local_servers import free_port, prefect_server, serving
 
     _finish_deletions()
-    running = running_servers(settings).get("prefect")
-    if running:
-        os.environ.update(prefect_environment(settings, int(running.rsplit(":", 1)[1])))
-        with progress_lines():
-            yield
-        return
     server = prefect_server(settings, free_port())
     os.environ.update(server.environment)
     console.print("starting the Prefect server …")

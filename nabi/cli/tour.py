@@ -12,8 +12,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from nabi.cli.chat import ask_side_by_side, open_talk
-from nabi.cli.learn import ingest_report, replay, windows_table
+from nabi.cli.learn import ingest_report, play_windows, windows_table
 from nabi.cli.output import console, show, table_of
+from nabi.control.backfill import window_ends
 from nabi.conversations.records import Frozen, Moment
 from nabi.errors import ConfigError
 
@@ -43,7 +44,8 @@ def tour(plan: Annotated[Path, typer.Argument(help="what to play")] = Path("exam
     for log in played.logs:
         _bring_in(plan.parent / log)
     console.rule("2 · four windows of the loop")
-    ends = replay([persona.id], played.start, played.end, timedelta(hours=6))
+    ends = window_ends(played.start, played.end, timedelta(hours=6))
+    play_windows([persona.id], ends)
     console.rule("3 · what happened")
     rows = windows_table([persona.id], ends)
     show(rows, as_json=False, title="Windows", empty="nothing ran")

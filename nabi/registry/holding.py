@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from nabi.errors import LeaseLost, TransientError
@@ -40,7 +41,6 @@ class Holding:
         self._beat_seconds = beat_seconds
         self._mine: dict[str, Lease] = {}
         self._changing = threading.Lock()
-        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def take(self, names: Iterable[str], holder: str) -> tuple[Lease, ...]:
@@ -62,22 +62,17 @@ class Holding:
         self._beat(step)
 
     def give_back(self, names: Iterable[str]) -> None:
-        """Gives some of the leases back before the end."""
+        """Gives leases back, as far as the database can be reached: with the process they end anyway."""
         with self._changing:
             given = [self._mine.pop(name) for name in names if name in self._mine]
-            self._leases.release(given)
-
-    def close(self) -> None:
-        """Gives every lease back."""
-        self.give_back(list(self._mine))
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._ended, self._thread = threading.Event(), None
+            try:
+                self._leases.release(given)
+            except TransientError as error:
+                logger.warning("leases are not given back: %s", error)
 
     def _keep_beating(self) -> None:
-        ended = self._ended
-        while not ended.wait(self._beat_seconds):
+        while True:
+            time.sleep(self._beat_seconds)
             try:
                 self._beat(None)
             except TransientError as error:
@@ -87,6 +82,7 @@ class Holding:
     def _beat(self, step: str | None) -> None:
         with self._changing:
             try:
-                self._leases.beat(self._mine.values(), step)
+                if self._mine:
+                    self._leases.beat(self._mine.values(), step)
             except LeaseLost as error:
                 self._on_loss(error)

@@ -133,6 +133,12 @@ class Journal:
             rows = session.scalars(ended.order_by(WindowRow.finished_at.desc()).limit(num))
             return [_standing(row) for row in rows]
 
+    def standing(self, persona_id: str, as_of: datetime) -> Standing | None:
+        """What stands of one window; None when it never began."""
+        with self._database.read() as session:
+            row = session.get(WindowRow, (persona_id, as_of))
+            return _standing(row) if row else None
+
     def latest(self, persona_id: str, num: int = 10) -> list[Standing]:
         """The newest `num` windows, newest first."""
         newest = select(WindowRow).where(WindowRow.persona_id == persona_id).order_by(WindowRow.as_of.desc())

@@ -26,6 +26,25 @@ EXPIRY = timedelta(seconds=60)
 """How long a process that cannot be looked at may be silent: six beats, so that a busy database takes nothing away."""
 
 
+KEPT = timedelta(days=1)
+"""How long the place where a run's process was is remembered."""
+
+CONTROL = "control loop"
+"""The lease of the control loop that acts."""
+
+_PERSONA, _RUN = "persona ", "run "
+
+
+def persona_lease(persona_id: str) -> str:
+    """The name of the lease under which a persona is taught."""
+    return _PERSONA + persona_id
+
+
+def run_lease(run_id: str) -> str:
+    """The name of the lease that tells where a run's process is."""
+    return _RUN + run_id
+
+
 @dataclass(frozen=True)
 class Lease:
     """A lease as it stood when it was read. `doing` is the step that its process is at."""
@@ -37,6 +56,11 @@ class Lease:
     doing: str
     acquired_at: datetime
     beat_at: datetime
+
+
+def persona_of(lease: Lease) -> str | None:
+    """The persona whose lease it is; None for another one."""
+    return lease.name.removeprefix(_PERSONA) if lease.name.startswith(_PERSONA) else None
 
 
 @dataclass(frozen=True)
@@ -119,15 +143,25 @@ class Leases:
                 if row is not None and row.token == lease.token:
                     row.holder = None
 
+    def clear(self, holder: str) -> None:
+        """Frees what a holder's dead process left behind."""
+        with self._database.write(lock="leases") as session:
+            for row in session.scalars(select(LeaseRow).where(LeaseRow.holder == holder)):
+                row.holder = None
+
+    def sweep(self) -> None:
+        """Forgets runs whose processes ended long ago; a run keeps its lease to the last breath of its process."""
+        with self._database.write(lock="leases") as session:
+            old = LeaseRow.beat_at < self._clock() - KEPT
+            for row in session.scalars(select(LeaseRow).where(LeaseRow.name.startswith(_RUN), old)):
+                if self.is_over(_lease(row)):
+                    session.delete(row)
+
     def held(self) -> list[Lease]:
         """Every lease that is not free, over or not."""
         with self._database.read() as session:
             rows = session.scalars(select(LeaseRow).where(LeaseRow.holder.is_not(None)).order_by(LeaseRow.name))
             return [_lease(row) for row in rows]
-
-    def of_holder(self, holder: str) -> list[Lease]:
-        """The leases of one holder."""
-        return [lease for lease in self.held() if lease.holder == holder]
 
 
 def check(session: Session, lease: Lease | None) -> None:

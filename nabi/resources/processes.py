@@ -32,6 +32,14 @@ def is_alive(process: ProcessId) -> bool | None:
     return _born(process.pid) == process.born
 
 
+def carries(pid: int, variable: str, value: str) -> bool:
+    """Whether a process of this host runs with an environment variable of that value."""
+    try:
+        return psutil.Process(pid).environ().get(variable) == value
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return False
+
+
 def _born(pid: int) -> str | None:
     """When a process began, in a form that a change of the clock leaves alone; None when it is gone, or a zombie."""
     try:

@@ -69,8 +69,12 @@ def read_resources(gpu_index: int | None = None, *, interval_seconds: float = 1.
     return Reading(cpu_percent=cpu, memory_percent=psutil.virtual_memory().percent, gpu=gpu, gpu_note=note)
 
 
-def busy(reading: Reading, limits: Limits) -> str | None:
-    """What is above its limit, as a sentence such as "CPU 97 %, limit 85 %"; None when nothing is."""
+def busy(reading: Reading, limits: Limits, *, below: float = 0) -> str | None:
+    """What is above its limit, as a sentence such as "CPU 97 %, limit 85 %"; None when nothing is.
+
+    Args:
+        below: percentage points that count as above the limit already; for a machine that was busy a moment ago.
+    """
     gpu = reading.gpu.percent if reading.gpu else None
     loads = [
         ("CPU", reading.cpu_percent, limits.cpu),
@@ -78,14 +82,16 @@ def busy(reading: Reading, limits: Limits) -> str | None:
         ("GPU", gpu, limits.gpu),
     ]
     over = [
-        f"{name} {_percent(load, limit)} %, limit {limit:g} %" for name, load, limit in loads if load and load > limit
+        f"{name} {_percent(load, limit)} %, limit {limit:g} %"
+        for name, load, limit in loads
+        if load and load > limit - below
     ]
     return "; ".join(over) or None
 
 
 def _percent(load: float, limit: float) -> str:
-    """Whole percent, unless rounding would hide that the load is above the limit."""
-    return f"{load:.0f}" if round(load) > limit else f"{load:.1f}"
+    """Whole percent, unless rounding would hide on which side of the limit the load is."""
+    return f"{load:.0f}" if (round(load) > limit) == (load > limit) else f"{load:.1f}"
 
 
 def _read_gpu(index: int | None) -> tuple[Gpu | None, str]:

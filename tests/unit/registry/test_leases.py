@@ -16,7 +16,7 @@ import pytest
 from nabi.database.engine import Database
 from nabi.errors import LeaseLost
 from nabi.registry.holding import Holding
-from nabi.registry.leases import EXPIRY, Lease, Leases, check
+from nabi.registry.leases import EXPIRY, Lease, Leases, check, persona_lease, run_lease
 from nabi.resources.processes import ProcessId, is_alive, this_process
 
 NOON = datetime(2026, 7, 1, 3, tzinfo=UTC)
@@ -139,6 +139,15 @@ def test_a_living_process_of_this_host_keeps_its_lease_though_the_clock_moves_a_
     assert Leases(database, clock=clock).acquire(["nabiyam"], "run-2").others
 
 
+def test_runs_that_ended_long_ago_are_forgotten_and_personas_never(database: Database, clock: Clock) -> None:
+    leases = on_host(database, clock, "a")
+    leases.acquire([run_lease("run-1"), persona_lease("nabiyam")], "run-1")
+    clock.now += timedelta(hours=25)
+    leases.acquire([run_lease("run-2")], "run-2")
+    leases.sweep()
+    assert [lease.name for lease in leases.held()] == ["persona nabiyam", "run run-2"]
+
+
 def test_of_many_that_ask_at_once_one_gets_it(database: Database, clock: Clock) -> None:
     def ask(number: int) -> bool:
         return bool(on_host(database, clock, f"host-{number}").acquire(["nabiyam"], f"run-{number}").mine)
@@ -154,7 +163,7 @@ def test_a_process_that_lost_its_lease_is_told_by_its_own_heartbeat(database: Da
     elsewhere = Leases(database, process=ProcessId("b", 7, "boot/1"))
     assert elsewhere.acquire(["nabiyam"], "run-1").mine
     assert lost.wait(10)
-    holding.close()
+    holding.give_back(["nabiyam"])
     assert names(tuple(elsewhere.held())) == [("nabiyam", "run-1")]
 
 
@@ -162,10 +171,10 @@ def test_holding_notes_the_step_and_gives_everything_back(database: Database) ->
     holding, leases = Holding(Leases(database)), Leases(database)
     holding.take(["hana", "nabiyam"], "run-1")
     holding.at("snapshot")
-    assert {lease.doing for lease in leases.of_holder("run-1")} == {"snapshot"}
+    assert {lease.doing for lease in leases.held()} == {"snapshot"}
     holding.give_back(["hana"])
     assert [lease.name for lease in leases.held()] == ["nabiyam"]
-    holding.close()
+    holding.give_back(["nabiyam"])
     assert leases.held() == []
     assert holding.lease("nabiyam") is None
 

@@ -1,0 +1,107 @@
+"""The control loop: looks at every run each two seconds and does what the rules say. `python -m flows.control`.
+
+It may be killed and started again at any moment, and run twice: it keeps nothing but the last half minute's readings of
+the machine, and only the holder of one lease acts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+
+from nabi.control.decide import decide
+from nabi.control.runs import Situation
+from nabi.errors import LeaseLost, TransientError
+from nabi.registry.leases import CONTROL
+from nabi.resources.monitor import Monitor
+from nabi.resources.processes import this_process
+from nabi.resources.sensors import read_resources
+from nabi.wiring import Platform, get_platform
+from tasks.runs import RunBook
+
+logger = logging.getLogger("nabi.control")
+
+TICK_SECONDS = 2.0
+_READ_SECONDS = 0.5  # of each tick, over which the processor's load is measured
+
+
+class ControlLoop:
+    """One look after the other.
+
+    Args:
+        book: the runs.
+        monitor: what the machine was doing lately.
+    """
+
+    def __init__(self, platform: Platform, book: RunBook, monitor: Monitor) -> None:
+        self._platform = platform
+        self._book = book
+        self._monitor = monitor
+
+    def tick(self) -> int:
+        """Looks once; how many actions that were. Nothing is done while another loop holds the lease."""
+        reading = read_resources(interval_seconds=_READ_SECONDS)
+        self._monitor.add(reading, time.monotonic())
+        if not self._leads():
+            return 0
+        runs = self._book.read()
+        situation = Situation(
+            saturated=self._monitor.saturated(),
+            gpu_free_bytes=reading.gpu.memory_free_bytes if reading.gpu else None,
+            working=self._book.working(),
+            max_waiting=self._platform.settings.max_waiting_runs,
+        )
+        actions = decide(runs, situation)
+        for action in actions:
+            self._book.carry_out(action)
+        return len(actions)
+
+    def _leads(self) -> bool:
+        process = this_process()
+        leases = self._platform.leases
+        mine = leases.acquire([CONTROL], f"control loop {process.pid} on {process.host}").mine
+        try:
+            leases.beat(mine)
+        except LeaseLost:
+            return False
+        return bool(mine)
+
+
+def run(beat: Path, ended: threading.Event) -> None:
+    """Looks until `ended` is set; touches `beat` each time, so that a supervisor sees that it lives."""
+    platform = get_platform()
+    beat.parent.mkdir(parents=True, exist_ok=True)
+    with get_client(sync_client=True) as client:
+        loop = ControlLoop(platform, RunBook(client, platform), Monitor(platform.limits))
+        while not ended.wait(TICK_SECONDS - _READ_SECONDS):
+            try:
+                loop.tick()
+            except (httpx.HTTPError, PrefectHTTPStatusError, TransientError) as error:
+                # A server that is away comes back; until then nothing can be decided.
+                logger.warning("cannot look at the runs now: %s: %s", type(error).__name__, error)
+            beat.touch()
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    settings = get_platform().settings
+    logger.info("the control loop runs (process %d)", os.getpid())
+    run(settings.state / "run" / "control.beat", ended)
+    get_platform().leases.clear(f"control loop {this_process().pid} on {this_process().host}")
+    logger.info("the control loop has ended")
+
+
+if __name__ == "__main__":
+    main()

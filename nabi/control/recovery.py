@@ -1,0 +1,66 @@
+"""What becomes of runs whose process is gone: they go on, and after three deaths at one step they stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, Resume
+from nabi.control.runs import Run, Situation
+
+MAX_CRASHES = 3
+"""At the same step. A step that kills its process every time would do so for ever."""
+
+SETTLING = timedelta(seconds=8)
+"""A process worker reports a crash twice, the second time up to three seconds after the first; a run that was put
+back between the two would be marked as crashed while it waits."""
+
+NEVER_CAME = timedelta(seconds=45)
+"""How long a run that nobody can look at may be taken without a first sign of life; it takes 3 to 8 s when idle."""
+
+
+def recover(runs: Iterable[Run], situation: Situation) -> list[Cancel | DeclareCrashed | Resume | GiveUp]:
+    """One action at most for each run that no process works for any more."""
+    return [action for run in runs if (action := _recover(run, situation)) is not None]
+
+
+def _recover(run: Run, situation: Situation) -> Cancel | DeclareCrashed | Resume | GiveUp | None:
+    age = abs(situation.now - run.since)  # either way: the clock may have been set back
+    if run.state in ("running", "pending", "cancelling") and _is_gone(run, age):
+        if run.state == "cancelling":
+            return Cancel(run.id, "Cancelled", "cancelled; its process had ended before")
+        what = "its process is gone" if run.alive is False else f"no sign of life for {age.total_seconds():.0f} s"
+        after = "" if run.deployed else ". It was started by hand: start it again"
+        return DeclareCrashed(run.id, f"{what}{_at(run.step)}{after}")
+    if run.state == "crashed" and run.deployed and age >= SETTLING and run.alive is not True:
+        return _after_crash(run)
+    return None
+
+
+def _is_gone(run: Run, age: timedelta) -> bool:
+    if run.alive is None:
+        return age >= NEVER_CAME
+    # A run changes its state a moment before or after its process does.
+    return not run.alive and age >= timedelta(seconds=2)
+
+
+def _after_crash(run: Run) -> Resume | GiveUp:
+    step = run.step or "start"
+    num = run.crashes.count(step) + 1
+    if num < MAX_CRASHES:
+        return Resume(
+            run.id, run.since, step, f"killed{_at(step)}; goes on from there (crash {num} of at most {MAX_CRASHES})"
+        )
+    return GiveUp(
+        run.id,
+        run.since,
+        step,
+        run.personas,
+        run.until,
+        f"stopped: its process died {num} times{_at(step)}. Look at the last lines of this run's log and at the "
+        "machine's memory (dmesg tells when the system killed a process), then run the window again",
+    )
+
+
+def _at(step: str) -> str:
+    return f" at {step}" if step else ""

@@ -1,0 +1,205 @@
+"""Prefect's flow runs as the rules see them, and the rules' actions as Prefect's states."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled, Crashed, Failed, Scheduled
+
+from nabi.control.actions import (
+    GAVE_UP,
+    HOLDS,
+    RESUMING,
+    Action,
+    Cancel,
+    DeclareCrashed,
+    GiveUp,
+    Hold,
+    Release,
+    Resume,
+)
+from nabi.control.runs import Kind, Run, Working
+from nabi.control.runs import State as RunState
+from nabi.registry.leases import Lease, persona_of
+from nabi.resources.processes import carries
+from nabi.wiring import Platform
+
+logger = logging.getLogger("nabi.control")
+
+KINDS: dict[str, Kind] = {"continuous-learning": "learn", "backfill": "backfill", "upkeep": "upkeep"}
+"""Flow → kind of run. Other flows on the same server are none of ours."""
+
+BACKFILLED = "backfill"
+"""Tag of a run that serves a past window."""
+
+_ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED, StateType.CANCELLING, StateType.PAUSED]
+_SOON = timedelta(hours=1)
+_PAGE = 200  # the server gives no more at once
+
+
+def working_under(lease: Lease) -> Working:
+    """Who works on a persona, by the persona's lease."""
+    return Working(
+        persona=persona_of(lease) or lease.name,
+        run_id=lease.holder,
+        step=lease.doing,
+        since=lease.acquired_at,
+        where=lease.process.host,
+    )
+
+
+class RunBook:
+    """Every run that has not ended: read from Prefect, changed there.
+
+    Args:
+        client: of the server.
+        platform: for the personas, and for the leases that tell whose process lives.
+    """
+
+    def __init__(self, client: SyncPrefectClient, platform: Platform) -> None:
+        self._client = client
+        self._platform = platform
+        self._kinds: dict[UUID, Kind] = {}
+        self._seen: dict[str, UUID | None] = {}
+
+    def read(self) -> list[Run]:
+        """All runs of ours that have not ended; those of the schedule's far future are left out."""
+        found = {run.id: run for query in self._queries() for run in self._all(query)}
+        leases: dict[str, list[Lease]] = {}
+        for lease in self._platform.leases.held():
+            leases.setdefault(lease.holder, []).append(lease)
+        crashes = self._platform.crashes.of(str(run_id) for run_id in found)
+        self._seen = {str(run.id): run.state_id for run in found.values()}
+        runs = (self._run(run, leases.get(str(run.id), []), crashes.get(str(run.id), [])) for run in found.values())
+        return [run for run in runs if run is not None]
+
+    def working(self) -> tuple[Working, ...]:
+        """Who works on which persona now, also from a command or from another host."""
+        leases = self._platform.leases
+        return tuple(working_under(lease) for lease in leases.held() if persona_of(lease) and not leases.is_over(lease))
+
+    def carry_out(self, action: Action) -> None:
+        """Does what was decided, unless the run changed since it was read: then the next look decides anew."""
+        run_id = UUID(action.run_id)
+        if self._client.read_flow_run(run_id).state_id != self._seen.get(action.run_id):
+            return
+        logger.info("run %s: %s", action.run_id, action)
+        match action:
+            case Hold(name=name, until=until, sentence=sentence):
+                self._set(run_id, Scheduled(name=name, scheduled_time=until, message=sentence))
+            case Release(at=at, sentence=sentence):
+                self._set(run_id, Scheduled(scheduled_time=at, message=sentence))
+            case Cancel(name=name, sentence=sentence):
+                self._set(run_id, Cancelled(name=name, message=sentence))
+            case DeclareCrashed(sentence=sentence):
+                self._set(run_id, Crashed(message=sentence))
+            case Resume(crashed_at=crashed_at, step=step, sentence=sentence):
+                self._platform.crashes.record(action.run_id, crashed_at, step)
+                self._platform.leases.clear(action.run_id)
+                self._set(run_id, Scheduled(name=RESUMING, scheduled_time=datetime.now(UTC), message=sentence))
+            case GiveUp(crashed_at=crashed_at, step=step, sentence=sentence):
+                self._platform.crashes.record(action.run_id, crashed_at, step)
+                self._platform.leases.clear(action.run_id)
+                self._fail_windows(action)
+                self._set(run_id, Failed(name=GAVE_UP, message=sentence))
+
+    def _set(self, run_id: UUID, state: State[None]) -> None:
+        # Past Prefect's own rules, which refuse to put a crashed run back.
+        self._client.set_flow_run_state(run_id, state, force=True)
+
+    def _fail_windows(self, action: GiveUp) -> None:
+        journal = self._platform.journal
+        for persona_id in sorted(action.personas):
+            standing = journal.standing(persona_id, action.as_of)
+            if standing is not None and standing.state == "running":
+                journal.finish(persona_id, action.as_of, "failed", f"failed: {action.sentence}")
+
+    def _queries(self) -> list[FlowRunFilter]:
+        soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)
+        held = FlowRunFilterState(name=FlowRunFilterStateName(any_=sorted(HOLDS)))
+        return [
+            FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ACTIVE))),
+            FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+                next_scheduled_start_time=soon,
+            ),
+            # A hold may lie far ahead when the clock was set back since.
+            FlowRunFilter(state=held),
+        ]
+
+    def _all(self, query: FlowRunFilter) -> Iterable[FlowRun]:
+        ours = FlowFilter(name=FlowFilterName(any_=list(KINDS)))
+        offset = 0
+        while True:
+            page = self._client.read_flow_runs(
+                flow_filter=ours,
+                flow_run_filter=query,
+                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+                limit=_PAGE,
+                offset=offset,
+            )
+            yield from page
+            if len(page) < _PAGE:
+                return
+            offset += _PAGE
+
+    def _run(self, run: FlowRun, leases: list[Lease], crashes: list[tuple[datetime, str]]) -> Run | None:
+        state = run.state
+        if state is None or run.parent_task_run_id is not None:
+            return None
+        if state.type == StateType.CRASHED and run.deployment_id is None:
+            return None  # started by hand: nobody would take it up again
+        asked = run.parameters.get("persona_ids")
+        as_of = run.parameters.get("as_of")
+        # A crash that is recorded but whose run was not yet put back is the one that is being decided on.
+        steps = tuple(step for at, step in crashes if not (state.type == StateType.CRASHED and at == state.timestamp))
+        return Run(
+            id=str(run.id),
+            kind=self._kind(run),
+            state=cast(RunState, state.type.value.lower()),
+            state_name=state.name or state.type.value,
+            since=state.timestamp,
+            due=run.expected_start_time or state.timestamp,
+            created=run.created or state.timestamp,
+            next_try=run.next_scheduled_start_time,
+            queue=run.work_queue_name or "normal",
+            by_schedule=run.auto_scheduled,
+            deployed=run.deployment_id is not None,
+            replaceable=run.auto_scheduled and as_of is None,
+            backfilled=BACKFILLED in run.tags,
+            personas=frozenset(asked or self._platform.personas()),
+            whom=", ".join(asked) if asked else "every persona",
+            as_of=datetime.fromisoformat(as_of) if as_of else None,
+            alive=self._is_alive(run, leases),
+            step=next((lease.doing for lease in leases if lease.doing), ""),
+            crashes=steps,
+        )
+
+    def _is_alive(self, run: FlowRun, leases: list[Lease]) -> bool | None:
+        if leases:
+            return not all(self._platform.leases.is_over(lease) for lease in leases)
+        # Before its first step a run has no lease, but the worker wrote down the number of its process.
+        pid = run.infrastructure_pid
+        number = pid.rpartition(":")[2] if pid else ""
+        return True if number.isdecimal() and carries(int(number), "PREFECT__FLOW_RUN_ID", str(run.id)) else None
+
+    def _kind(self, run: FlowRun) -> Kind:
+        if run.flow_id not in self._kinds:
+            self._kinds[run.flow_id] = KINDS[self._client.read_flow(run.flow_id).name]
+        return self._kinds[run.flow_id]
