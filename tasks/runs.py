@@ -192,9 +192,11 @@ class RunBook:
         )
 
     def _is_alive(self, run: FlowRun, leases: list[Lease]) -> bool | None:
-        if leases:
-            return not all(self._platform.leases.is_over(lease) for lease in leases)
-        # Before its first step a run has no lease, but the worker wrote down the number of its process.
+        is_alive = any(not self._platform.leases.is_over(lease) for lease in leases)
+        # A pending run's process has not come so far; leases that are over are those of an earlier try.
+        if is_alive or (leases and run.state is not None and not run.state.is_pending()):
+            return is_alive
+        # Before it takes a lease, the worker has written down the number of its process.
         pid = run.infrastructure_pid
         number = pid.rpartition(":")[2] if pid else ""
         return True if number.isdecimal() and carries(int(number), "PREFECT__FLOW_RUN_ID", str(run.id)) else None

@@ -102,7 +102,8 @@ def _leases_of(persona_ids: list[str] | None) -> list[str]:
 def _leave(client: SyncPrefectClient, state: State[None]) -> NoReturn:
     """Puts the run into a state that is not of this process's doing, and ends the process in good order."""
     logger.info("%s: %s", state.name, state.message)
-    client.set_flow_run_state(UUID(flow_run.id), state, force=True)
+    client.set_flow_run_state(UUID(str(flow_run.id)), state, force=True)
+    get_platform().holding.give_back([run_lease(str(flow_run.id))])
     raise Abort(state.message)
 
 

@@ -26,7 +26,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
@@ -320,16 +320,10 @@ class Tracker:
         for known in self.versions(persona_id):
             if known.run_id == run_id and known.digest == digest:
                 return known
-        model = self._client.create_logged_model(
-            experiment_id=self._experiment(persona_id),
-            name=f"{persona_id}-adapter",
-            source_run_id=run_id,
-            model_type="lora-adapter",
-            tags={DIGEST_TAG: digest, **tags},
-            params=dict(params),
-        )
-        self._client.log_model_artifacts(model.model_id, str(folder))
-        self._client.finalize_logged_model(model.model_id, "READY")
+        model = self._logged_model(run_id, persona_id, digest, tags, params)
+        if model.status != LoggedModelStatus.READY:
+            self._client.log_model_artifacts(model.model_id, str(folder))
+            self._client.finalize_logged_model(model.model_id, "READY")
         self._ensure_registered_model(persona_id)
         version = self._client.create_model_version(
             persona_id,
@@ -339,6 +333,25 @@ class Tracker:
             model_id=model.model_id,
         )
         return _tracked(version)
+
+    def _logged_model(
+        self, run_id: str, persona_id: str, digest: str, tags: Mapping[str, str], params: Mapping[str, str]
+    ) -> Any:
+        """The logged model of an adapter: the one that a killed process began, or a new one."""
+        experiment = self._experiment(persona_id)
+        begun = self._client.search_logged_models(
+            [experiment], filter_string=f"source_run_id = '{run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
+        )
+        if begun:
+            return begun[0]
+        return self._client.create_logged_model(
+            experiment_id=experiment,
+            name=f"{persona_id}-adapter",
+            source_run_id=run_id,
+            model_type="lora-adapter",
+            tags={DIGEST_TAG: digest, **tags},
+            params=dict(params),
+        )
 
     @_asks("listing adapter versions")
     def versions(self, persona_id: str) -> list[TrackedVersion]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nabi.errors import ConfigError, ModelError
 from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, RETIRE_TAG, TrackedVersion, Tracker
+from nabi.registry.leases import Lease
 from nabi.registry.ledger import Ledger, Live
 
 logger = logging.getLogger(__name__)
@@ -129,10 +130,17 @@ class AdapterRegistry:
         """What answers now; None while the bare base does."""
         return self._ledger.live(persona_id)
 
-    def deploy(self, version: AdapterVersion, *, who: str, why: str) -> Live:
-        """Makes a version the champion; the champion so far becomes the rollback target."""
+    def deploy(self, version: AdapterVersion, *, who: str, why: str, lease: Lease | None = None) -> Live:
+        """Makes a version the champion; the champion so far becomes the rollback target.
+
+        Args:
+            lease: under which the persona is taught.
+
+        Raises:
+            LeaseLost: another process works on the persona now; nothing was changed.
+        """
         self.folder_of(version)  # a champion that cannot be loaded must fail here, not in front of a user
-        live = self._ledger.deploy(version.persona_id, version.name, version.digest, who=who, why=why)
+        live = self._ledger.deploy(version.persona_id, version.name, version.digest, who=who, why=why, lease=lease)
         logger.info("%s is live (%s)", version.name, why)
         self._tracker.tag_version(version.persona_id, version.number, {"decision": "deployed", "why": why})
         self.mirror(version.persona_id)
@@ -180,6 +188,8 @@ class AdapterRegistry:
 
     def _keep_local(self, source: Path, local: Path) -> None:
         if local.is_dir():
+            if source != local:  # a killed pass trained it twice, to the same bytes
+                shutil.rmtree(source, ignore_errors=True)
             return
         if not source.is_dir():
             raise ModelError(f"the adapter's files are gone from {source}", fix="Run the training again.")

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from nabi.database.engine import Database
 from nabi.database.tables import LedgerRow
 from nabi.errors import ConfigError, ModelError
+from nabi.registry.leases import Lease, check
 from nabi.registry.notices import note_rollback
 
 Action = Literal["deploy", "rollback", "promote"]
@@ -53,16 +54,23 @@ class Ledger:
         self._database = database
         self._clock = clock
 
-    def deploy(self, persona_id: str, version: str, digest: str, *, who: str, why: str) -> Live:
+    def deploy(
+        self, persona_id: str, version: str, digest: str, *, who: str, why: str, lease: Lease | None = None
+    ) -> Live:
         """Make `version` the champion and the old champion its rollback target.
 
-        When it is the champion already, nothing is written and what stands comes back, so that a run that was
-        killed after its deployment can repeat it.
+        A version is deployed once. Asked again, by a run that was killed after its deployment, nothing is written and
+        what stands comes back, also when somebody rolled the version back in between.
+
+        Args:
+            lease: under which the persona is taught; a process that lost it changes nothing.
 
         Raises:
             ModelError: this version was live before with another digest; a version never changes.
+            LeaseLost: another process works on the persona now.
         """
-        return self._put_live(persona_id, LedgerRow(action="deploy", champion=version, digest=digest, who=who, why=why))
+        row = LedgerRow(action="deploy", champion=version, digest=digest, who=who, why=why)
+        return self._put_live(persona_id, row, lease)
 
     def promote(self, persona_id: str, version: str, digest: str, *, who: str, why: str) -> Live:
         """The same by a person's hand, past the gate; the ledger says so."""
@@ -87,9 +95,9 @@ class Ledger:
                 )
             digest = _known_digest(session, persona_id, standing.previous)
             row = LedgerRow(action="rollback", champion=standing.previous, digest=digest, who=who, why=why)
-            live = self._append(session, persona_id, row, previous=standing.champion)
+            back = self._append(session, persona_id, row, previous=standing.champion)
             note_rollback(session, row)
-            return live
+            return back
 
     def live(self, persona_id: str) -> Live | None:
         """What is live now; None when nothing ever was and the bare base model answers."""
@@ -110,8 +118,9 @@ class Ledger:
             rows = session.scalars(select(LedgerRow).where(LedgerRow.persona_id == persona_id).order_by(LedgerRow.id))
             return [_entry(row) for row in rows]
 
-    def _put_live(self, persona_id: str, row: LedgerRow) -> Live:
+    def _put_live(self, persona_id: str, row: LedgerRow, lease: Lease | None = None) -> Live:
         with self._database.write(lock=_lock(persona_id)) as session:
+            check(session, lease)
             known = _known_digest(session, persona_id, row.champion)
             if known is not None and known != row.digest:
                 raise ModelError(
@@ -120,7 +129,8 @@ class Ledger:
                     fix="A version never changes: register the new weights as a new version.",
                 )
             standing = _standing(session, persona_id)
-            if standing is not None and standing.champion == row.champion:
+            again = row.action == "deploy" and _was_deployed(session, persona_id, row.champion)
+            if standing is not None and (again or standing.champion == row.champion):
                 return _live(standing)
             return self._append(session, persona_id, row, previous=standing.champion if standing else None)
 
@@ -139,6 +149,13 @@ def _known_digest(session: Session, persona_id: str, version: str) -> str | None
     """The digest that `version` was live with; None when it never was."""
     seen = select(LedgerRow.digest).where(LedgerRow.persona_id == persona_id, LedgerRow.champion == version)
     return session.scalars(seen.order_by(LedgerRow.id.desc()).limit(1)).first()
+
+
+def _was_deployed(session: Session, persona_id: str, version: str) -> bool:
+    deployed = select(LedgerRow.id).where(
+        LedgerRow.persona_id == persona_id, LedgerRow.champion == version, LedgerRow.action == "deploy"
+    )
+    return session.scalars(deployed.limit(1)).first() is not None
 
 
 def _lock(persona_id: str) -> str:

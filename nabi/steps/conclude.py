@@ -9,6 +9,7 @@ from nabi.evaluation.report import gate_report
 from nabi.evaluation.spending import DAYS, most_gates
 from nabi.personas.model import Persona
 from nabi.registry.journal import Ended
+from nabi.registry.leases import persona_lease
 from nabi.steps.evaluate import evaluation_prompts, load_scores
 from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Ending, Filled, Scored, Window
@@ -59,7 +60,8 @@ def deploy(platform: Platform, judged: Judged) -> Ending:
     """Makes the candidate live; its conversations count as learned from now on."""
     candidate = judged.candidate
     version = platform.registry.version(candidate.adapter)
-    platform.registry.deploy(version, who=WHO, why=judged.sentence)
+    lease = platform.holding.lease(persona_lease(candidate.window.persona_id))
+    platform.registry.deploy(version, who=WHO, why=judged.sentence, lease=lease)
     rows = platform.journal.rows_of(candidate.snapshot.version, candidate.window.persona_id)
     # Held-out conversations are used up too: they were this deployment's measure. Anchors stay anchors.
     used = [row.conversation_id for row in rows if row.part != "anchor"]

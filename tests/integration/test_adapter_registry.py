@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,63 @@ def test_registering_the_same_adapter_again_makes_no_second_version(
     again = registry.register("bot", run_id, registry.folder_of(version), "a1", tags={})
     assert again.name == version.name
     assert len(registry.versions("bot")) == 1
+
+
+class Killed(BaseException):
+    """Stands for kill -9: no handler of the product catches it."""
+
+
+class DyingClient:
+    """MLflow's client whose process dies after a number of calls; each call that is made is a real one."""
+
+    def __init__(self, client: Any, num_calls: int) -> None:
+        self._client = client
+        self.left = num_calls
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not callable(found := getattr(self._client, name)):
+            return getattr(self._client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            answer = found(*args, **kwargs)
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+            return answer
+
+        return call
+
+
+def test_a_kill_between_any_two_calls_leaves_one_version_and_one_model(
+    registry: AdapterRegistry, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tracker._client
+    num_kills = 0
+    for number in range(1, 40):
+        monkeypatch.setattr(tracker, "_client", dying := DyingClient(real, number))
+        try:
+            register_again(registry, tracker, "a1")
+        except Killed:
+            num_kills += 1
+        if dying.left > 0:
+            break
+    monkeypatch.setattr(tracker, "_client", real)
+    experiment = tracker.experiment_id("bot")
+    print(f"{num_kills} kills, one after each call to MLflow")
+    assert num_kills > 8
+    assert [version.name for version in registry.versions("bot")] == ["bot--v1"]
+    assert len(real.search_logged_models([experiment])) == 1
+    assert stages(registry) == {"bot--v1": "Staging"}
+    assert (registry.folder_of(registry.version("bot--v1")) / "adapter_model.safetensors").read_text() == "a1"
+
+
+def register_again(registry: AdapterRegistry, tracker: Tracker, digest: str) -> None:
+    """What the repeated step does: the training writes the same bytes anew where they were taken away already."""
+    folder = registry.candidate_folder("bot", digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_model.safetensors").write_text(digest)
+    run_id = tracker.open_run("bot", f"bot@{digest}", {})
+    registry.register("bot", run_id, folder, digest, tags={"dataset_version": f"data-{digest}"})
 
 
 def test_deploying_moves_aliases_and_stages(registry: AdapterRegistry, tracker: Tracker) -> None:

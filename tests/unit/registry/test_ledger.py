@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nabi.database.engine import Database
-from nabi.errors import ConfigError, ModelError
+from nabi.errors import ConfigError, LeaseLost, ModelError
+from nabi.registry.leases import Leases, persona_lease
 from nabi.registry.ledger import Ledger
+from nabi.resources.processes import ProcessId
 
 NOON = datetime(2026, 7, 1, 3, tzinfo=UTC)
 
@@ -54,6 +56,24 @@ def test_deploying_the_champion_again_changes_nothing(ledger: Ledger) -> None:
     assert ledger.deploy("nabiyam", "nabiyam--v2", "digest-2", who="the gate", why="again") == standing
     assert ledger.live("nabiyam") == standing
     assert len(ledger.history("nabiyam")) == 2
+
+
+def test_a_killed_run_that_repeats_its_deployment_does_not_undo_a_rollback(ledger: Ledger) -> None:
+    deploy(ledger, 1)
+    deploy(ledger, 2)
+    back = ledger.rollback("nabiyam", who="min", why="answers got worse")
+    deploy(ledger, 2)
+    assert ledger.live("nabiyam") == back
+    assert ledger.promote("nabiyam", "nabiyam--v2", "digest-2", who="min", why="after all").champion == "nabiyam--v2"
+
+
+def test_a_process_that_lost_its_lease_deploys_nothing(ledger: Ledger, database: Database) -> None:
+    deploy(ledger, 1)
+    mine = Leases(database).acquire([persona_lease("nabiyam")], "run-1").mine[0]
+    Leases(database, process=ProcessId("elsewhere", 7, "boot/1")).acquire([persona_lease("nabiyam")], "run-1")
+    with pytest.raises(LeaseLost):
+        ledger.deploy("nabiyam", "nabiyam--v2", "digest-2", who="the gate", why="+2 %", lease=mine)
+    assert [entry.champion for entry in ledger.history("nabiyam")] == ["nabiyam--v1"]
 
 
 def test_a_rollback_swaps_champion_and_previous_with_their_digests(ledger: Ledger) -> None:
