@@ -149,13 +149,15 @@ def _gpu(settings: Settings) -> str:
 
 
 def _training_plan(settings: Settings) -> str:
-    """What a training would do on this machine with the chosen base."""
-    import torch
+    """What a training over the installation's base would do here, and why; with a warning where it would take hours."""
+    from nabi.personas.model import RecipeChoice
+    from nabi.training.base_model import resolve_base
+    from nabi.training.plan import plan_training, this_machine
+    from nabi.training.recipe import resolve_recipe
 
-    if torch.cuda.is_available():
-        kind = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-        return f"on the GPU in {kind}; a recipe with four_bit trains over a 4-bit base (QLoRA)"
-    return "on the CPU in float32: minutes with tiny-ko, far slower with a base of billions of parameters"
+    base = resolve_base(settings.base_model, settings.models)
+    plan = plan_training(base, resolve_recipe(RecipeChoice(), base), this_machine())
+    return f"{plan.why}. {plan.warning}" if plan.warning else plan.why
 
 
 def _disk(settings: Settings) -> str:

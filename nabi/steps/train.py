@@ -36,7 +36,7 @@ def train_candidate(
     tracker = platform.tracker
     tracker.log_params(snapshot.run_id, _params(job))
     result = train_in_own_process(job, on_progress)
-    _log_result(platform, snapshot.run_id, result)
+    _log_result(platform, snapshot.run_id, job, result)
     version = platform.registry.register(
         persona.id,
         snapshot.run_id,
@@ -118,7 +118,13 @@ def _params(job: TrainingJob) -> dict[str, object]:
     }
 
 
-def _log_result(platform: Platform, run_id: str, result: TrainingResult) -> None:
+def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: TrainingResult) -> None:
+    asked = job.recipe.batch_size
+    if result.rows < asked:
+        told = (
+            f"{asked} samples at once did not fit; {result.rows} at once, {job.recipe.samples_a_step} a step as before"
+        )
+        platform.tracker.log_tags(run_id, {"out_of_memory": told})
     platform.tracker.log_curve(run_id, [(step, "train/loss", loss) for step, loss in result.losses])
     figures = {
         "train/final_loss": result.train_loss,

@@ -18,6 +18,8 @@ from typing import Any
 from nabi.errors import ModelError, OutOfMemory
 from nabi.training.template import ensure_markers
 
+_MAKE_ROOM = "Set recipe.four_bit, choose a smaller base, or close what else uses the memory."
+
 logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
@@ -98,16 +100,21 @@ def load_base(ref: BaseRef, *, four_bit: bool = False, threads: int | None = Non
     try:
         tokenizer = _load_tokenizer(folder, ref.name)
         model = _load_weights(folder, device, four_bit)
-    except torch.cuda.OutOfMemoryError as error:
-        raise OutOfMemory(
-            "the GPU has too little memory for the base model", where=ref.name, fix="Use 4 bits, or free the GPU."
-        ) from error
+    except MemoryError as error:
+        raise _no_room(ref, device) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
+            raise _no_room(ref, device) from error
         raise ModelError(
             f"the base model cannot be loaded ({error})", where=str(folder), fix="Fetch or build it again."
         ) from error
     ensure_markers(tokenizer, ref.name)
     return LoadedBase(model=model, tokenizer=tokenizer, ref=ref, device=device)
+
+
+def _no_room(ref: BaseRef, device: str) -> OutOfMemory:
+    place = "the GPU" if device == "cuda" else "this machine"
+    return OutOfMemory(f"{place} has too little memory for the base model", where=ref.name, fix=_MAKE_ROOM)
 
 
 def pick_device() -> str:

@@ -12,8 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from nabi.training.tokenise import IGNORED, TokenisedSample
+
+MAX_LOGITS = 2**25
+"""Scores (tokens × vocabulary) that are in memory at once; beyond it they are made in chunks. 128 MiB in float32."""
 
 # Lengths are rounded up to this: fewer shapes, and the memory allocator's cache stays small.
 _MULTIPLE = 8
@@ -36,15 +40,36 @@ def collate(samples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor]
 
 
 def token_losses(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Cross entropy in nats of every learned token of a batch, row by row: shape (number of labels,), float32."""
+    """Cross entropy in nats of every learned token of a batch, row by row: shape (number of labels,), float32.
+
+    Where the scores of all learned tokens over the vocabulary would be large, they are made a chunk at a time, and
+    again in the backward pass: the result is the same.
+    """
     targets = batch["labels"][:, 1:]
     learned = targets != IGNORED
     # The logits at one place speak of the next token, so the last place never counts.
     keep = functional.pad(learned, (0, 1))
-    output = model(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], logits_to_keep=keep, use_cache=False
-    )
-    return functional.cross_entropy(output.logits.float(), targets[learned], reduction="none")
+    chunk = max(1, MAX_LOGITS // int(model.config.vocab_size))
+    if int(learned.sum()) <= chunk or _changes_logits(model.config):
+        output = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], logits_to_keep=keep, use_cache=False
+        )
+        return functional.cross_entropy(output.logits.float(), targets[learned], reduction="none")
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body = inner.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    states, head = body.last_hidden_state[keep], inner.get_output_embeddings()
+    parts = zip(states.split(chunk), targets[learned].split(chunk), strict=True)
+    return torch.cat([checkpoint(_head_loss, head, some, wanted, use_reentrant=False) for some, wanted in parts])
+
+
+def _head_loss(head: Any, states: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(head(states).float(), targets, reduction="none")
+
+
+def _changes_logits(config: Any) -> bool:
+    """Whether the model does more to its scores than its output layer, so that only the model itself can make them."""
+    names = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+    return any(getattr(config, name, None) for name in names)
 
 
 def mean_loss(model: Any, samples: Sequence[TokenisedSample], *, pad_id: int, batch_size: int, device: str) -> float:

@@ -39,11 +39,11 @@ from nabi.training.base_model import (
     LoadedBase,
     context_length,
     load_base,
-    pick_device,
     precision,
     resolve_base,
 )
 from nabi.training.checkpoint import Checkpoints, Every
+from nabi.training.plan import Plan, plan_training, this_machine
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe
 from nabi.training.tokenise import Tokenised, tokenise_samples
@@ -118,13 +118,17 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     if not train:
         raise DataError("there are no samples to train on", where=str(job.train_file), fix="Collect conversations.")
     ref = resolve_base(job.base_model, job.models_dir)
-    provenance = _provenance(job, ref, threads)
+    plan = plan_training(ref, job.recipe, this_machine())
+    provenance = _provenance(job, ref, plan, threads)
     if job.out_dir.exists():
         return _finished(job, ref, provenance)
-    on_progress(0.0, f"{len(train)} samples; loading {ref.name}")
+    logger.info("%s", plan.why)
+    if plan.warning:
+        logger.warning("%s", plan.warning)
+    on_progress(0.0, plan.warning or f"{len(train)} samples; loading {ref.name}")
     rows = job.rows or job.recipe.batch_size
     with _memory_errors(rows), _checkpoints(job, provenance) as checkpoints, _partial(job.out_dir) as partial:
-        base = load_base(ref, four_bit=job.recipe.four_bit, threads=threads)
+        base = load_base(ref, four_bit=plan.four_bit, threads=threads)
         learned, held = _tokenise(job, base, train), _tokenise(job, base, holdout) if holdout else None
         fitted = _fit(job, base, learned, held, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
         result = _result(job, fitted, learned, rows=rows, num_read=len(train), seconds=time.monotonic() - started)
@@ -135,7 +139,7 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     return result.model_copy(update={"digest": digest, "seconds": time.monotonic() - started})
 
 
-def _provenance(job: TrainingJob, ref: BaseRef, threads: int) -> Provenance:
+def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Provenance:
     return Provenance(
         persona_id=job.persona_id,
         base_name=ref.name,
@@ -148,7 +152,8 @@ def _provenance(job: TrainingJob, ref: BaseRef, threads: int) -> Provenance:
             "seed": job.seed,
             # The order in which threads add floats shows in the last bits, and so does the type they multiply in.
             "threads": threads,
-            "precision": precision(pick_device()),
+            "precision": precision(plan.device),
+            "four_bit": plan.four_bit,
             "system_prompt": job.system_prompt,
             "uses_facts": job.uses_facts,
             "train_sha256": _sha256(job.train_file),

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 import nabi.errors
 from nabi.errors import NabiError, OutOfMemory, TransientError
 from nabi.training.progress import Progress
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _STDERR_LINES = 40
 _GRACE_SECONDS = 5.0
+# The machine's count and this container's.
+_OOM_COUNTERS = (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))
 
 
 def training_environment(threads: int | None) -> dict[str, str]:
@@ -55,11 +59,27 @@ def training_environment(threads: int | None) -> dict[str, str]:
 def train_in_own_process(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     """`train_adapter` in a child process; an error of nabi's comes back as the class that the child raised.
 
+    Where memory runs out, a new child goes on from the newest checkpoint with half as many samples at once, down to
+    one. A step still sees as many samples as the recipe says, in twice as many parts, and weighs each token alike.
+
     Raises:
-        OutOfMemory: the system killed the child (signal 9), most likely for its memory.
-        TransientError: another signal ended it.
+        OutOfMemory: one sample at a time does not fit the memory either.
+        TransientError: a signal ended the child.
         NabiError: what the child raised, or that it died for a reason it could not tell.
     """
+    rows = job.rows or job.recipe.batch_size
+    while True:
+        try:
+            return _train_once(job.model_copy(update={"rows": rows}), on_progress)
+        except OutOfMemory as error:
+            if rows == 1:
+                raise
+            halved = rows // 2
+            logger.warning("%s; going on with %d of a step's %d", error.what, halved, job.recipe.samples_a_step)
+            rows = halved
+
+
+def _train_once(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     with tempfile.TemporaryDirectory(prefix="nabi-job-") as folder:
         job_file = Path(folder) / "job.json"
         job_file.write_text(job.model_dump_json(), encoding="utf-8")
@@ -68,6 +88,7 @@ def train_in_own_process(job: TrainingJob, on_progress: Progress) -> TrainingRes
 
 def _run_child(command: list[str], job: TrainingJob, on_progress: Progress) -> TrainingResult:
     environment = os.environ | training_environment(job.threads)
+    kills_before = _oom_kills()
     with _child(command, environment) as child:
         tail: deque[str] = deque(maxlen=_STDERR_LINES)
         reader = threading.Thread(target=_drain, args=(child.stderr, tail), daemon=True)
@@ -79,7 +100,7 @@ def _run_child(command: list[str], job: TrainingJob, on_progress: Progress) -> T
         return TrainingResult.model_validate(outcome["result"])
     if outcome is not None:
         raise _raised(outcome)
-    raise _died(code, tail)
+    raise _died(code, tail, for_memory=kills_before is None or _oom_kills() != kills_before)
 
 
 @contextlib.contextmanager
@@ -134,11 +155,12 @@ def _raised(outcome: dict[str, Any]) -> NabiError:
     return kind(outcome["what"], where=outcome["where"], fix=outcome["fix"])
 
 
-def _died(code: int, tail: deque[str]) -> NabiError:
+def _died(code: int, tail: deque[str], *, for_memory: bool) -> NabiError:
     last_words = "\n".join(tail) or "it wrote nothing"
-    if code == -signal.SIGKILL:
+    if code == -signal.SIGKILL and for_memory:
+        free = psutil.virtual_memory().available / 2**30
         return OutOfMemory(
-            "the training process was killed by the system, most likely because memory ran out",
+            f"the system killed the training process because memory ran out ({free:.1f} GiB free now)",
             fix="Use the low-memory preset or a smaller batch_size, or close other programs.",
         )
     if code < 0:
@@ -147,6 +169,18 @@ def _died(code: int, tail: deque[str]) -> NabiError:
             fix="Start it again.",
         )
     return NabiError(f"the training process failed (exit {code}); its last lines:\n{last_words}")
+
+
+def _oom_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory so far; None where it does not tell."""
+    counts = [
+        int(line.split()[1])
+        for file in _OOM_COUNTERS
+        if file.is_file()
+        for line in file.read_text().splitlines()
+        if line.startswith("oom_kill ")
+    ]
+    return sum(counts) if counts else None
 
 
 def main(job_file: Path) -> int:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peft import PeftModel
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from nabi.datasets.files import read_samples
 from nabi.datasets.samples import chat_messages
 from nabi.errors import DataError, ModelError
 from nabi.serving.engine import Engine
+from nabi.training import loss
 from nabi.training.base_model import load_base, resolve_base
 from nabi.training.loss import mean_loss
 from nabi.training.progress import no_progress
@@ -215,3 +217,26 @@ def test_a_four_bit_base_is_trained_over_on_a_cpu(make_job: Callable[..., Any], 
     again = tmp_path / "again"
     again.mkdir()
     assert train_adapter(make_job(again, recipe={"four_bit": True}), no_progress).digest == result.digest
+
+
+def test_scores_made_in_chunks_give_the_same_losses_and_gradients(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(tmp_path)
+    base = load_base(resolve_base("minute", job.models_dir), threads=1)
+    samples = read_samples(job.train_file)
+    told = tokenise_samples(base.tokenizer, samples, system_prompt="짧게.", uses_facts=True, max_length=512).samples
+    batch = loss.collate([{"input_ids": s.input_ids, "labels": s.labels} for s in told], base.tokenizer.pad_token_id)
+    model = get_peft_model(base.model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    found = []
+    for limit in (loss.MAX_LOGITS, 3000):
+        monkeypatch.setattr(loss, "MAX_LOGITS", limit)
+        model.zero_grad()
+        losses = loss.token_losses(model, batch)
+        losses.sum().backward()
+        found.append((losses.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (whole, whole_gradients), (chunked, chunked_gradients) = found
+    assert torch.allclose(whole, chunked, atol=1e-5)
+    assert len(whole_gradients) == len(chunked_gradients) > 0
+    for one, other in zip(whole_gradients, chunked_gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-3, rtol=1e-3)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import psutil
 import pytest
 
 from nabi.errors import DataError, NabiError, OutOfMemory, TransientError
+from nabi.training import worker
 from nabi.training.worker import _run_child, train_in_own_process, training_environment
 
 
@@ -40,9 +43,86 @@ def _script(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_a_child_killed_by_the_system_counts_as_out_of_memory(make_job: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(OutOfMemory, match="memory ran out"):
-        _run_child(_script("import os; os.kill(os.getpid(), 9)"), make_job(tmp_path), lambda _s, _m: None)
+KILLED = "import os; os.kill(os.getpid(), 9)"
+
+
+def test_a_child_killed_by_hand_is_worth_another_try(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    if worker._oom_kills() is None:
+        pytest.skip("this kernel does not count its kills for memory")
+    with pytest.raises(TransientError, match="SIGKILL"):
+        _run_child(_script(KILLED), make_job(tmp_path), lambda _s, _m: None)
+
+
+def test_a_child_killed_by_the_system_counts_as_out_of_memory(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's counter rises beside the kill: the file stands for /proc/vmstat."""
+    counter = tmp_path / "vmstat"
+    counter.write_text("pgfault 9\noom_kill 3\n")
+    monkeypatch.setattr(worker, "_OOM_COUNTERS", (counter,))
+    code = f"open({str(counter)!r}, 'w').write('pgfault 9\\noom_kill 4\\n'); {KILLED}"
+    with pytest.raises(OutOfMemory, match=r"memory ran out \(.* GiB free"):
+        _run_child(_script(code), make_job(tmp_path), lambda _s, _m: None)
+
+
+def test_where_the_kernel_does_not_count_a_kill_is_taken_for_a_lack_of_memory(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_OOM_COUNTERS", ())
+    with pytest.raises(OutOfMemory):
+        _run_child(_script(KILLED), make_job(tmp_path), lambda _s, _m: None)
+
+
+def _lengthen(file: Path) -> None:
+    """Each question made some 400 tokens long."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["messages"][0]["content"] = "가나다라마바사" * 18
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_lack_of_memory_halves_what_is_computed_at_once_and_changes_nothing_else(
+    make_job: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel refuses the child memory beyond what eight samples at once need; sixteen are asked for."""
+    jobs = []
+    for name in ("eight", "sixteen"):
+        (tmp_path / name).mkdir()
+        job = make_job(tmp_path / name, num_samples=16, recipe={"batch_size": 16, "epochs": 2})
+        _lengthen(job.train_file)
+        jobs.append(job)
+    peaks: list[int] = []
+
+    def measure(_share: float, message: str) -> None:
+        if message.startswith("step 1/"):
+            (child,) = psutil.Process().children()
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            peaks.append(int(status.split("VmPeak:")[1].split()[0]) * 1024)
+
+    def restrict(_share: float, message: str) -> None:
+        if "loading" in message:
+            (child,) = psutil.Process().children()
+            resource.prlimit(child.pid, resource.RLIMIT_AS, (peaks[0] + 2**25, peaks[0] + 2**25))
+
+    eight = train_in_own_process(jobs[0].model_copy(update={"rows": 8}), measure)
+    sixteen = train_in_own_process(jobs[1], restrict)
+    assert (sixteen.rows, sixteen.num_steps, sixteen.digest) == (8, 2, eight.digest)
+    assert "16 samples at once do not fit the memory; going on with 8 of a step's 16" in caplog.text
+
+
+def test_one_sample_that_does_not_fit_is_an_error_with_a_remedy(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def no_room(_command: list[str], job: Any, _on_progress: Any) -> Any:
+        tried.append(job.rows)
+        raise OutOfMemory(f"{job.rows} do not fit", fix="Use 4 bits.")
+
+    monkeypatch.setattr(worker, "_run_child", no_room)
+    with pytest.raises(OutOfMemory, match="1 do not fit Use 4 bits"):
+        train_in_own_process(make_job(tmp_path, recipe={"batch_size": 5}), lambda _s, _m: None)
+    assert tried == [5, 2, 1]
 
 
 def test_a_child_ended_by_another_signal_is_worth_another_try(make_job: Callable[..., Any], tmp_path: Path) -> None:
