@@ -48,6 +48,12 @@ class AdapterSlots:
         Raises:
             ModelError: the adapter changes layers that this base does not have, or of another shape.
         """
+        if manifest.dora:
+            raise ModelError(
+                "a DoRA adapter is no sum of base and factors, so it cannot share a batch with others",
+                where=str(where),
+                fix="Train the persona without recipe.dora, or serve it merged into the base.",
+            )
         pairs = self._pairs(tensors, where)
         if manifest.r > self._rank:
             self._widen(manifest.r)
@@ -55,9 +61,8 @@ class AdapterSlots:
             shape = (self.num_slots + 1, self._rank)
             self._layers[name] = _SlottedLayer(name, self._linears[name], shape, self._dtype, self._speaking)
         self._speaking.forget_gathered()
-        scale = manifest.alpha / manifest.r
         for name, layer in self._layers.items():
-            layer.write(slot, pairs.get(name), scale)
+            layer.write(slot, pairs.get(name), manifest.scale)
 
     @contextlib.contextmanager
     def speaking(self, slots: Sequence[int]) -> Iterator[None]:

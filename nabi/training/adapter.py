@@ -69,6 +69,11 @@ class AdapterManifest(Provenance):
     rslora: bool = Field(default=False, description="alpha is divided by √r, not by r")
     dora: bool = Field(default=False, description="a length of each output is learned beside the two factors")
 
+    @property
+    def scale(self) -> float:
+        """What multiplies the product of the two factors."""
+        return self.alpha / (math.sqrt(self.r) if self.rslora else self.r)
+
 
 def library_versions() -> dict[str, str]:
     """Versions that an adapter's bits depend on."""
@@ -176,10 +181,10 @@ def _check_base(folder: Path, manifest: AdapterManifest, base: BaseRef) -> None:
 def _check_bounds(folder: Path, manifest: AdapterManifest) -> None:
     if not 1 <= manifest.r <= MAX_RANK:
         raise ModelError(f"rank {manifest.r} is not in 1…{MAX_RANK}", where=str(folder), fix=_REFETCH)
-    scale = manifest.alpha / (math.sqrt(manifest.r) if manifest.rslora else manifest.r)
-    if not 0 < scale <= MAX_SCALE:
+    if not 0 < manifest.scale <= MAX_SCALE:
         raise ModelError(
-            f"alpha {manifest.alpha} over rank {manifest.r} scales by {scale:g}; at most {MAX_SCALE:g} is allowed",
+            f"alpha {manifest.alpha} over rank {manifest.r} scales by {manifest.scale:g}; "
+            f"at most {MAX_SCALE:g} is allowed",
             where=str(folder),
             fix=_REFETCH,
         )

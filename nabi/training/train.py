@@ -43,6 +43,7 @@ from nabi.training.base_model import (
     resolve_base,
 )
 from nabi.training.checkpoint import Checkpoints, Every
+from nabi.training.libraries import require_libraries
 from nabi.training.plan import Plan, plan_training, this_machine
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe
@@ -118,6 +119,7 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     if not train:
         raise DataError("there are no samples to train on", where=str(job.train_file), fix="Collect conversations.")
     ref = resolve_base(job.base_model, job.models_dir)
+    require_libraries(four_bit=job.recipe.four_bit)
     plan = plan_training(ref, job.recipe, this_machine())
     provenance = _provenance(job, ref, plan, threads)
     if job.out_dir.exists():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,22 @@ def test_scores_made_in_chunks_give_the_same_losses_and_gradients(
     assert len(whole_gradients) == len(chunked_gradients) > 0
     for one, other in zip(whole_gradients, chunked_gradients, strict=True):
         assert torch.allclose(one, other, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("library", "recipe"), [("peft", {}), ("bitsandbytes", {"four_bit": True})])
+def test_a_missing_library_is_named_with_its_remedy(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, recipe: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ModelError, match=f"{library} is not installed.*pip install {library}"):
+        train_adapter(make_job(tmp_path, recipe=recipe), no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_a_dataset_of_samples_beyond_the_context_is_refused_with_the_figure(
+    make_job: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, num_samples=3, recipe={"max_length": 16})
+    with pytest.raises(DataError, match=r"3 given, 3 longer than 16 tokens"):
+        train_adapter(job, no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
