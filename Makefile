@@ -27,7 +27,7 @@ setup: .venv/.installed ## the virtual environment with the locked versions
 run: setup ## from thin logs to a chatbot that improved itself: four windows of the loop
 	@$(BIN)/nabi tour
 
-up: setup ## Prefect's and MLflow's pages on this machine
+up: setup ## the whole platform on this machine: servers, worker, schedules
 	@$(BIN)/nabi up
 
 test: setup ## the tests

@@ -20,21 +20,52 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'state' / 'nabi.db'}"
         return
-    if not POSTGRES_URL:
-        if os.environ.get("NABI_TEST_NO_SKIPS"):
-            pytest.fail("CI must offer a PostgreSQL in NABI_TEST_POSTGRES_URL")
-        pytest.skip("no PostgreSQL: set NABI_TEST_POSTGRES_URL to test on one")
     from sqlalchemy import create_engine, make_url, text
 
+    offered = _offered_postgres()
     schema = f"nabi_test_{secrets.token_hex(4)}"
-    server = create_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    server = create_engine(offered, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"CREATE SCHEMA {schema}"))
-    url = make_url(POSTGRES_URL).update_query_dict({"options": f"-csearch_path={schema}"})
+    url = make_url(offered).update_query_dict({"options": f"-csearch_path={schema}"})
     yield url.render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
     server.dispose()
+
+
+@pytest.fixture(scope="module")
+def postgres_databases() -> Iterator[dict[str, str]]:
+    """Three empty databases, one each for nabi, MLflow and Prefect, under the settings that name them; then dropped."""
+    from sqlalchemy import create_engine, make_url, text
+
+    offered = _offered_postgres()
+    server = create_engine(offered, isolation_level="AUTOCOMMIT")
+    drivers = {
+        "NABI_DATABASE_URL": "postgresql+psycopg2",
+        "NABI_MLFLOW_URI": "postgresql+psycopg2",
+        "NABI_PREFECT_DATABASE_URL": "postgresql+asyncpg",
+    }
+    names = {setting: f"nabi_test_{secrets.token_hex(4)}" for setting in drivers}
+    with server.connect() as connection:
+        for name in names.values():
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    yield {
+        setting: make_url(offered).set(drivername=driver, database=names[setting]).render_as_string(hide_password=False)
+        for setting, driver in drivers.items()
+    }
+    with server.connect() as connection:
+        for name in names.values():
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+def _offered_postgres() -> str:
+    if not POSTGRES_URL:
+        if os.environ.get("NABI_TEST_NO_SKIPS"):
+            pytest.fail("CI must offer a PostgreSQL in NABI_TEST_POSTGRES_URL")
+        pytest.skip("no PostgreSQL: set NABI_TEST_POSTGRES_URL to test on one")
+    return POSTGRES_URL
 
 
 @pytest.fixture

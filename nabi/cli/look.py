@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from nabi.cli.output import AsJson, console, show
+from nabi.cli.output import AsJson, print_json, show
 from nabi.errors import NabiError
 from nabi.settings import Settings, get_settings
 
@@ -52,21 +52,23 @@ def status(as_json: AsJson = False) -> None:
                 "last": newest[0].sentence or newest[0].state if newest else "never ran",
             }
         )
-    show(rows, as_json=as_json, title="Personas", empty="No persona is declared: add a YAML file to personas/.")
-    if not as_json:
-        _platform(platform.settings)
+    programs = _programs(platform.settings)
+    if as_json:
+        print_json({"personas": rows, "platform": programs})
+        return
+    show(rows, as_json=False, title="Personas", empty="No persona is declared: add a YAML file to personas/.")
+    show(programs, as_json=False, title="Platform", empty="The platform is not up; start it with `nabi up`.")
 
 
-def _platform(settings: Settings) -> None:
-    """The processes of `nabi up`, when it is up."""
+def _programs(settings: Settings) -> list[dict[str, Any]]:
+    """What `nabi up` runs, in the order of its start; empty when it is not up."""
     from nabi.integrations.running import is_up, run_folder, running_servers
     from nabi.integrations.supervisor import Supervisor
 
     if not is_up(settings):
-        console.print("platform: not up; start it with `nabi up`")
-        return
+        return []
     servers = running_servers(settings)
-    rows = [
+    return [
         {
             "process": program.name,
             "state": program.state.lower(),
@@ -77,7 +79,6 @@ def _platform(settings: Settings) -> None:
         }
         for program in Supervisor(run_folder(settings), settings.state / "logs").states()
     ]
-    show(rows, as_json=False, title="Platform" if servers else "Platform, still starting", empty="")
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -94,6 +95,10 @@ def doctor(as_json: AsJson = False) -> None:
         ("gpu", _gpu),
         ("training", _training_plan),
         ("disk", _disk),
+        ("platform", _platform),
+        ("logins", _logins),
+        ("prefect's runs", _prefect_store),
+        ("mlflow's runs", _mlflow_store),
     )
     rows: list[dict[str, Any]] = []
     for name, check in checks:
@@ -167,3 +172,73 @@ def _disk(settings: Settings) -> str:
             f"{free:.1f} GiB free", where=str(settings.home), fix="Free some space: a run needs about 1 GiB."
         )
     return f"{free:.0f} GiB free at {settings.home}"
+
+
+def _platform(settings: Settings) -> str:
+    """Whether the platform is up and whole, or could be started."""
+    from nabi.integrations.local_servers import port_is_taken
+
+    programs = _programs(settings)
+    if programs:
+        if limping := [program for program in programs if program["state"] not in ("running", "starting")]:
+            raise NabiError(
+                ", ".join(f"{program['process']} is in state {program['state']}" for program in limping),
+                where=str(settings.state / "logs"),
+                fix="The end of its log says why; the supervisor goes on trying.",
+            )
+        return "up: " + ", ".join(f"{program['process']} ({program['restarts']} restarts)" for program in programs)
+    ports = {"NABI_PREFECT_PORT": settings.prefect_port, "NABI_MLFLOW_PORT": settings.mlflow_port}
+    if taken := [f"{port} ({name})" for name, port in ports.items() if port_is_taken(port)]:
+        raise NabiError(
+            f"not up, and somebody listens on port {' and '.join(taken)}",
+            fix="Stop what listens there or choose another port.",
+        )
+    return f"not up; ports {settings.prefect_port} and {settings.mlflow_port} are free for `nabi up`"
+
+
+def _logins(settings: Settings) -> str:
+    """Whether the servers' passwords are there, for their owner only."""
+    from nabi.integrations.credentials import secrets_folder
+
+    folder = secrets_folder(settings)
+    passwords = sorted(folder.glob("*.password")) if folder.exists() else []
+    if loose := [path.name for path in passwords if path.stat().st_mode & 0o077]:
+        raise NabiError(
+            f"readable by others: {', '.join(loose)}",
+            where=str(folder),
+            fix="`nabi up` narrows them; if others use this machine, remove the files for fresh passwords.",
+        )
+    return f"passwords in {folder}, for their owner only" if passwords else "made at the first `nabi up`"
+
+
+def _prefect_store(settings: Settings) -> str:
+    if settings.prefect_database_url is None:
+        return f"SQLite in {settings.state / 'prefect'}"
+    return _reached(settings.prefect_database_url, "NABI_PREFECT_DATABASE_URL")
+
+
+def _mlflow_store(settings: Settings) -> str:
+    if settings.mlflow.startswith("http"):
+        return f"a server: {settings.mlflow}"
+    if settings.mlflow.startswith("sqlite"):
+        return f"SQLite, {settings.mlflow}"
+    return _reached(settings.mlflow, "NABI_MLFLOW_URI")
+
+
+def _reached(url: str, setting: str) -> str:
+    """That the database behind an address answers; the address without its password."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # The driver for one question; Prefect's own needs an event loop.
+    address = make_url(url.replace("+asyncpg", "+psycopg2"))
+    try:
+        engine = create_engine(address)
+        with engine.connect():
+            return f"reachable: {address.render_as_string()}"
+    except (SQLAlchemyError, ImportError) as error:
+        raise NabiError(
+            f"{address.render_as_string()} does not answer: {str(error).splitlines()[0]}",
+            where=setting,
+            fix="Check the address; PostgreSQL's drivers are nabi's extra `postgres`.",
+        ) from error

@@ -27,11 +27,16 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str, empty:
         empty: what to say when there are no rows.
     """
     if as_json:
-        print(json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=2, default=_plain))
+        print_json([dict(row) for row in rows])
     elif not rows:
         console.print(empty)
     else:
         console.print(table_of(rows, title))
+
+
+def print_json(data: Any) -> None:
+    """Data for programs: moments as ISO 8601, paths and the like as text."""
+    print(json.dumps(data, ensure_ascii=False, indent=2, default=_plain))
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], title: str) -> Table:

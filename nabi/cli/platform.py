@@ -25,7 +25,7 @@ from nabi.integrations.running import end_processes, forget_up, mark, note_up, r
 from nabi.integrations.supervisor import Program, Supervisor
 from nabi.settings import Settings
 
-_READY_SECONDS = 120.0
+_READY_SECONDS = 300.0  # a minute on a free machine; a busy one gets its time
 _GRACE_SECONDS = 10.0
 STOP_SECONDS = 90.0  # all programs one after the other, each with its own limit
 _LONGEST_PAUSE = 30.0
@@ -36,10 +36,9 @@ class LocalPlatform:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._servers = (
-            prefect_server(settings, settings.prefect_port),
-            mlflow_server(settings, settings.mlflow_port),
-        )
+        self._servers = [prefect_server(settings, settings.prefect_port)]
+        if not settings.mlflow.startswith("http"):  # else it is somebody else's server that we use
+            self._servers.append(mlflow_server(settings, settings.mlflow_port))
         self._supervisor = Supervisor(run_folder(settings), settings.state / "logs")
         worker = (sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", os.uname().nodename)
         # In the order of their start; they are stopped in the reverse order.
@@ -101,12 +100,14 @@ class LocalPlatform:
         for server in self._servers:
             console.print(f"starting {server.name} …")
             self._supervisor.start_program(server.name)
-        for server in self._servers:
-            self._wait_for(server, supervisord)
+        prefect, *others = self._servers
+        self._wait_for(prefect, supervisord)
         console.print("making the work pool and its deployments …")
         _run([sys.executable, "-m", "flows.deployments"], self._environment, self._supervisor.logs / "deployments.log")
         console.print("starting the worker …")
         self._supervisor.start_program("worker")
+        for server in others:  # last: no run needs them
+            self._wait_for(server, supervisord)
 
     def _wait_for(self, server: Server, supervisord: subprocess.Popen[bytes]) -> None:
         self._wait(server.name, supervisord, lambda: is_ready(server))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 
 from nabi.cli.output import console
@@ -29,20 +30,20 @@ def up() -> None:
 
 def down() -> None:
     """Ends the platform that `nabi up` runs on this installation, wherever it was started."""
-    import psutil
-
     from nabi.cli.platform import STOP_SECONDS
-    from nabi.integrations.running import up_process
+    from nabi.integrations.running import is_up, up_process
 
-    process = up_process(get_settings())
+    settings = get_settings()
+    process = up_process(settings)
     if process is None:
         console.print("the platform is not up")
         return
     process.terminate()
-    try:
-        process.wait(timeout=STOP_SECONDS)
-    except psutil.TimeoutExpired as error:
-        raise TransientError(f"`nabi up` (process {process.pid}) did not end in {STOP_SECONDS:.0f} s") from error
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_up(settings):  # the lock goes last
+        if time.monotonic() > deadline:
+            raise TransientError(f"`nabi up` (process {process.pid}) did not end in {STOP_SECONDS:.0f} s")
+        time.sleep(0.2)
     console.print("the platform is down")
 
 

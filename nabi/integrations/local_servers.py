@@ -20,6 +20,7 @@ from pathlib import Path
 
 from nabi.errors import ConfigError, TransientError
 from nabi.integrations.credentials import USER, load_or_create_credentials, secrets_folder
+from nabi.integrations.lifetime import end_with_the_parent
 from nabi.secret_file import replace
 from nabi.settings import Settings
 
@@ -184,6 +185,7 @@ def serving(server: Server, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that its children can be stopped with it, and Ctrl-C reaches only us
+            preexec_fn=end_with_the_parent,  # noqa: PLW1509  (it takes no lock that another thread might hold)
         )
     try:
         _wait_until_ready(server, process, log)

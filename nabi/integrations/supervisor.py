@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import configparser
-import ctypes
 import http.client
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import xmlrpc.client
@@ -23,9 +21,9 @@ from typing import Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from nabi.errors import ConfigError, TransientError
+from nabi.integrations.lifetime import end_with_the_parent
 
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 107 bytes, and Supervisor adds its pid while it makes the socket
-_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _SPAWNED = re.compile(r"spawned: '([^']+)' with pid")
 
 
@@ -98,7 +96,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in the terminal reaches only us
-                preexec_fn=_end_with_the_parent,  # noqa: PLW1509  (`nabi up` has no other thread)
+                preexec_fn=end_with_the_parent,  # noqa: PLW1509  (it takes no lock that another thread might hold)
             )
 
     def start_program(self, name: str) -> None:
@@ -114,6 +112,7 @@ class Supervisor:
         """
         with self._asked() as supervisord:
             told = cast(list[dict[str, Any]], supervisord.getAllProcessInfo())
+            order = {program["name"]: program["process_prio"] for program in supervisord.getAllConfigInfo()}
         starts = self._starts()
         return [
             ProgramState(
@@ -124,7 +123,7 @@ class Supervisor:
                 restarts=max(0, starts[program["name"]] - 1),
                 told=program["spawnerr"] or program["description"],
             )
-            for program in told
+            for program in sorted(told, key=lambda program: order[program["name"]])
         ]
 
     def answers(self) -> bool:
@@ -187,15 +186,6 @@ class Supervisor:
                 "stdout_logfile_backups": "3",
             }
         return parser
-
-
-def _end_with_the_parent() -> None:
-    """Lets supervisord, and with it every program, end in order when `nabi up` is killed. Linux alone offers it.
-
-    Elsewhere the next `nabi up` ends what it finds.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _literal(value: object) -> str:
