@@ -44,6 +44,7 @@ class LocalPlatform:
         # In the order of their start; they are stopped in the reverse order.
         self._programs = (
             *(Program(server.name, server.command, stop_seconds=15) for server in self._servers),
+            Program("control", (sys.executable, "-m", "flows.control"), stop_seconds=15),
             Program("worker", worker, stop_seconds=15),
         )
         self._environment = {
@@ -104,7 +105,12 @@ class LocalPlatform:
         self._wait_for(prefect, supervisord)
         console.print("making the work pool and its deployments …")
         _run([sys.executable, "-m", "flows.deployments"], self._environment, self._supervisor.logs / "deployments.log")
-        console.print("starting the worker …")
+        console.print("starting the control loop and the worker …")
+        beat = run_folder(self._settings) / "control.beat"
+        beat.unlink(missing_ok=True)
+        self._supervisor.start_program("control")
+        # Its first look sorts out what an earlier end left behind; no run may begin before.
+        self._wait("the control loop", supervisord, beat.exists)
         self._supervisor.start_program("worker")
         for server in others:  # last: no run needs them
             self._wait_for(server, supervisord)
