@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
 from nabi.personas.load import load_persona, load_personas
 from nabi.personas.model import Persona
+from nabi.registry.answers import Answers
 from nabi.registry.crashes import Crashes
 from nabi.registry.holding import Holding
 from nabi.registry.journal import Journal
@@ -48,6 +50,14 @@ class Platform:
     @cached_property
     def store(self) -> ConversationStore:
         return ConversationStore(self.database)
+
+    @cached_property
+    def consents(self) -> Consents:
+        return Consents(self.database)
+
+    @cached_property
+    def answers(self) -> Answers:
+        return Answers(self.database)
 
     @cached_property
     def journal(self) -> Journal:

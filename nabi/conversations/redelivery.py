@@ -1,8 +1,8 @@
 """What a conversation means that is delivered again under an id that is held already.
 
-Systems export the same rows again and again. Four things may honestly have changed since: a person took the consent
-back, a reviewer wrote a golden answer, the persona declares another basis, or nothing. Anything else is another
-conversation under a taken id, and that is refused: nothing that was said is ever overwritten.
+Systems export the same rows again and again. Five things may honestly have changed since: a person took the consent
+back, somebody reacted to the answer, a reviewer wrote a golden one, the persona declares another basis, or nothing.
+Anything else is another conversation under a taken id, and that is refused: nothing that was said is ever overwritten.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from typing import Any, Literal
 
 from nabi.conversations.records import Consent, Conversation
 
-Change = Literal["none", "withdrawn", "golden", "other"]
+Change = Literal["none", "withdrawn", "golden", "reacted", "other"]
 
 
 def change_between(held: Conversation, delivered: Conversation) -> Change:
     """What changed for the store.
 
     Returns:
-        none: nothing; or the delivery is older than a withdrawal or a golden answer that is held, and that stands.
+        none: nothing; or the delivery is older than a withdrawal, a reaction or a golden answer that is held, and that
+            stands.
         withdrawn: only that training is no longer allowed.
         golden: only that a golden answer takes the place of the last one.
+        reacted: only that the user's reaction is known now.
         other: what was said or delivered differs.
     """
     if _said(held, delivered) != _said(delivered, held):
@@ -32,6 +34,8 @@ def change_between(held: Conversation, delivered: Conversation) -> Change:
         return "other"
     if delivered.golden and delivered.messages != held.messages:
         return "golden"
+    if held.feedback is None and delivered.feedback is not None and not held.golden:
+        return "reacted"
     return "none"
 
 
@@ -44,6 +48,8 @@ def after(held: Conversation, delivered: Conversation, change: Change, now: date
         return delivered.model_copy(
             update={"consent": held.consent, "basis": held.basis, "occurred_at": held.occurred_at}
         )
+    if change == "reacted":
+        return held.model_copy(update={"feedback": delivered.feedback})
     return held
 
 
@@ -55,6 +61,8 @@ def _said(one: Conversation, other: Conversation) -> dict[str, Any]:
     if one.golden or other.golden:
         fields["messages"] = one.messages[:-1]
         del fields["feedback"], fields["adapter_version"]  # they are about the answer that is not there any more
+    elif one.feedback is None or other.feedback is None:
+        del fields["feedback"]  # a reaction comes later than the answer, or not at all
     return fields
 
 

@@ -53,8 +53,8 @@ class RefusedConversation:
 class Added:
     """What became of added conversations.
 
-    Each one is new, known (the same content is there), withdrawn (held, and its consent was now taken back),
-    golden (held, and its last answer was now replaced by a golden one), or refused.
+    Each one is new, known (the same content is there, but for a reaction that came later), withdrawn (held, and its
+    consent was now taken back), golden (held, and its last answer was now replaced by a golden one), or refused.
 
     Args:
         withdrawn: ids whose consent was taken back by this delivery; what was learned from them is to be forgotten.
@@ -172,7 +172,7 @@ class ConversationStore:
                 )
         return Added(
             num_new=outcomes.count("new"),
-            num_known=outcomes.count("none"),
+            num_known=outcomes.count("none") + outcomes.count("reacted"),
             refused=refused,
             withdrawn=_ids_of(batch, outcomes, "withdrawn"),
             golden=_ids_of(batch, outcomes, "golden"),
@@ -190,7 +190,7 @@ class ConversationStore:
         if held[named] == digest:
             return "none"
         change = self._change(session, conversation, digest)
-        if change in ("withdrawn", "golden"):
+        if change in ("withdrawn", "golden", "reacted"):
             held[named] = digest
         return OTHER_CONTENT if change == "other" else change
 
@@ -202,11 +202,23 @@ class ConversationStore:
         change = change_between(held, delivered)
         if change == "golden":
             self._insert_set_apart(session, [_refusal(held, REPLACED_LABEL)])
-        if change in ("withdrawn", "golden"):
+        if change in ("withdrawn", "golden", "reacted"):
             for column, value in _columns(after(held, delivered, change, self._clock())).items():
                 setattr(row, column, value)
             row.digest = digest
         return change
+
+    def react(self, conversation_id: str, feedback: float) -> bool:
+        """Keeps the user's reaction to a conversation's answer, the newest one; False when none is held of that id."""
+        with self._database.write(lock="conversations") as session:
+            held = session.scalars(
+                select(ConversationRow).where(ConversationRow.conversation_id == conversation_id, ~is_buried())
+            ).first()
+            if held is None:
+                return False
+            held.feedback = feedback
+            held.digest = content_digest(_conversation(held))
+            return True
 
     def before(self, persona_id: str, as_of: datetime) -> list[Conversation]:
         """Every conversation that occurred before `as_of`, ordered by time, then id; learned or not."""

@@ -326,3 +326,37 @@ class NoticeRow(Base):
     last_error: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
     given_up_at: Mapped[datetime | None]
+
+
+class ConsentRow(Base):
+    """What a person allows now. A withdrawal also stands in `erasures`, which outlasts this row."""
+
+    __tablename__ = "consents"
+
+    user_key: Mapped[str] = mapped_column(Digest, primary_key=True)
+    training: Mapped[bool]
+    given_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]
+    guardian: Mapped[bool | None]
+
+
+class AnswerRow(Base):
+    """One answer that was given: by whom and how, without a word of it and without the asker."""
+
+    __tablename__ = "answers"
+    __table_args__ = (Index(None, "persona_id", "at"), Index(None, "adapter_version"))
+
+    answer_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    adapter_version: Mapped[str | None] = mapped_column(Identifier)
+    digest: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime]
+    num_prompt_tokens: Mapped[int] = mapped_column(Integer)
+    num_tokens: Mapped[int] = mapped_column(Integer)
+    num_chars: Mapped[int] = mapped_column(Integer)
+    ended: Mapped[str] = mapped_column(Name)
+    seconds: Mapped[float]
+    seconds_to_first: Mapped[float]
+    violations: Mapped[list[str]] = mapped_column(JSON)
+    reaction: Mapped[float | None]
+    reacted_at: Mapped[datetime | None]

@@ -10,25 +10,33 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from nabi.server import chat, health
+from nabi.server import chat, deliveries, health, people
 from nabi.server.access import Access
 from nabi.server.bodies import BodyLimit
 from nabi.server.hosting import Hosting
+from nabi.server.keeping import Keeper
 from nabi.server.measures import Measures
+from nabi.server.people import Deletions
 from nabi.server.problems import add_handlers
 from nabi.wiring import Platform
 
 
 def make_app(platform: Platform) -> FastAPI:
-    """The application over an installation; its engines are loaded when it starts and let go when it stops."""
+    """The application over an installation; its engines are loaded when it starts and let go at its end."""
     settings = platform.settings
     hosting = Hosting(platform)
+    measures = Measures(hosting)
+    keeper = Keeper(platform, measures)
+    deletions = Deletions(platform)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(hosting.start)
+        keeper.spool.start()
         yield
         await asyncio.to_thread(hosting.close)
+        await asyncio.to_thread(keeper.spool.stop)
+        await asyncio.to_thread(deletions.close)
 
     # Swagger's page loads its scripts from the outside; the description itself is at /openapi.json, behind a token.
     app = FastAPI(
@@ -41,11 +49,14 @@ def make_app(platform: Platform) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.hosting = hosting
-    app.state.measures = Measures(hosting)
+    app.state.measures = measures
+    app.state.keeper = keeper
+    app.state.deletions = deletions
     app.state.access = Access(settings.state / "secrets", per_minute=settings.requests_per_minute)
     app.state.started_at = time.time()
     app.include_router(health.router)
-    app.include_router(chat.router)
+    for part in (chat, people, deliveries):
+        app.include_router(part.router)
     add_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     return app

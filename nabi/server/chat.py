@@ -6,7 +6,6 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,15 +14,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from nabi.conversations.records import Fact, Message
 from nabi.datasets.samples import chat_messages
-from nabi.evaluation.hard_gates import broken_rules
-from nabi.evaluation.prompts import given_text
 from nabi.server.access import Caller, needs
 from nabi.server.chat_bodies import ChatBody, closing, piece, whole
 from nabi.server.hosting import Hosting
-from nabi.server.measures import Measures
+from nabi.server.keeping import Keeper, Turn
 from nabi.server.problems import told
 from nabi.serving.batching import Answer, Pending
-from nabi.serving.routing import Route
 
 router = APIRouter(prefix="/v1")
 
@@ -31,18 +27,6 @@ Talker = Annotated[Caller, Depends(needs("chat"))]
 
 _LOOK_EVERY_S = 0.5
 """Between two looks whether the asker is still there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One request on its way to an answer. The route was taken once and does not change any more."""
-
-    answer_id: str
-    at: datetime
-    body: ChatBody
-    route: Route
-    facts: tuple[Fact, ...]
-    prompt: list[dict[str, str]]
 
 
 @router.get("/models")
@@ -71,6 +55,7 @@ def model(model: str, request: Request, _caller: Talker) -> dict[str, Any]:
 async def completions(request: Request, body: ChatBody, _caller: Talker) -> Response:
     """An answer of a persona: complete, or streamed as server-sent events."""
     hosting: Hosting = request.app.state.hosting
+    keeper: Keeper = request.app.state.keeper
     turn = await asyncio.to_thread(_begin, hosting, body)
     pieces: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -83,10 +68,10 @@ async def completions(request: Request, body: ChatBody, _caller: Talker) -> Resp
         engine.submit, turn.prompt, turn.route.adapter, body.decoding, told=hear if body.stream else None
     )
     if body.stream:
-        events = _events(request, turn, pending, pieces)
+        events = _events(keeper, turn, pending, pieces)
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     answer = await _wait(request, pending)
-    await asyncio.to_thread(_keep, request, turn, answer)
+    await asyncio.to_thread(keeper.keep, turn, answer)
     return JSONResponse(whole(turn.answer_id, turn.route, answer, turn.facts))
 
 
@@ -113,7 +98,7 @@ async def _wait(request: Request, pending: Pending) -> Answer:
     return answer.result()
 
 
-async def _events(request: Request, turn: Turn, pending: Pending, pieces: asyncio.Queue[str]) -> AsyncIterator[str]:
+async def _events(keeper: Keeper, turn: Turn, pending: Pending, pieces: asyncio.Queue[str]) -> AsyncIterator[str]:
     """The answer as server-sent events, ending with [DONE]; an error on the way is the last event."""
     answer = asyncio.wrap_future(pending.answer)
     try:
@@ -128,7 +113,7 @@ async def _events(request: Request, turn: Turn, pending: Pending, pieces: asynci
                 heard.cancel()
                 await asyncio.sleep(0)  # the last pieces were sent before the answer was complete
         complete = answer.result()
-        await asyncio.to_thread(_keep, request, turn, complete)
+        await asyncio.to_thread(keeper.keep, turn, complete)
         yield _event(piece(turn.answer_id, turn.route, {}, complete.ended))
         if turn.body.stream_options and turn.body.stream_options.include_usage:
             yield _event(closing(turn.answer_id, turn.route, complete, turn.facts))
@@ -137,13 +122,6 @@ async def _events(request: Request, turn: Turn, pending: Pending, pieces: asynci
         yield _event(told(error)[1])
     finally:
         pending.abandon()
-
-
-def _keep(request: Request, turn: Turn, answer: Answer) -> None:
-    """What stays of an answer, before its last word leaves."""
-    measures: Measures = request.app.state.measures
-    violations = broken_rules(answer.text, given_text(turn.prompt), turn.route.persona)
-    measures.answered(turn.route, answer, violations)
 
 
 def _event(data: dict[str, Any]) -> str:

@@ -19,10 +19,16 @@ from nabi.serving.batching import PromptTooLong, QueueFull
 
 logger = logging.getLogger(__name__)
 
+
+class NotHere(NabiError):
+    """What was named does not exist."""
+
+
 # The first that fits counts; what is in no line is the server's fault.
 _STATUS: tuple[tuple[type[NabiError], int, str, str | None], ...] = (
     (NoAccess, 401, "authentication_error", "invalid_api_key"),
     (NotAllowed, 403, "permission_error", "insufficient_scope"),
+    (NotHere, 404, "invalid_request_error", "not_found"),
     (UnknownModel, 404, "invalid_request_error", "model_not_found"),
     (TooMany, 429, "rate_limit_error", "rate_limit_exceeded"),
     (QueueFull, 429, "rate_limit_error", "queue_full"),

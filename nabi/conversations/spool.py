@@ -1,0 +1,155 @@
+"""A queue on the disk between an answer and the database: an entry is durable when `put` returns, and taken later.
+
+So a crash after an answer, or a database that is away, loses nothing. Each process writes a file of its own; whoever
+runs takes what processes that are gone left behind. An entry may be taken twice after a crash, so takers skip what is
+there already.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from nabi.errors import NabiError, TransientError
+
+logger = logging.getLogger(__name__)
+
+Entry = dict[str, Any]
+
+_EVERY_S = 0.5
+_OPEN, _SEALED = "open-", "sealed-"
+
+
+class Spool:
+    """Entries on their way.
+
+    Args:
+        folder: on a local disk, shared by the processes of one installation.
+        take: puts entries where they belong; a NabiError leaves them here for another try.
+    """
+
+    def __init__(self, folder: Path, take: Callable[[list[Entry]], None]) -> None:
+        self._folder = folder
+        self._take = take
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        self._writing = threading.Lock()
+        self._draining = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._path = Path()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="nabi-spool", daemon=True)
+
+    def start(self) -> None:
+        """Take what is there, now and from now on, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """One last try; what cannot be taken stays for the next start."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._drain_if_possible()
+
+    @property
+    def num_files(self) -> int:
+        """Files that wait, the open one included."""
+        return sum(1 for path in self._folder.iterdir() if path.name.startswith((_OPEN, _SEALED)))
+
+    def put(self, entry: Entry) -> None:
+        """Keeps an entry; when this returns, it survives a power cut."""
+        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        with self._writing:
+            file = self._file or self._open()
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def drain(self) -> None:
+        """Takes everything that was put before this call.
+
+        Raises:
+            TransientError: it cannot be taken now; nothing of it is lost.
+        """
+        with self._draining:
+            self._seal_own()
+            self._adopt()
+            problems = [self._take_file(path) for path in sorted(self._folder.glob(f"{_SEALED}*"))]
+        if problem := next(filter(None, problems), None):
+            raise TransientError(
+                f"what was said cannot be put into the database yet ({problem}).",
+                where=str(self._folder),
+                fix="Nothing is lost: it waits on the disk.",
+            ) from problem
+
+    def _open(self) -> IO[bytes]:
+        self._path = self._folder / f"{_OPEN}{secrets.token_hex(8)}.jsonl"
+        self._file = self._path.open("ab")
+        self._path.chmod(0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # tells other processes that this one lives
+        _sync_folder(self._folder)
+        return self._file
+
+    def _seal_own(self) -> None:
+        with self._writing:
+            if self._file is not None:
+                self._seal(self._path)
+                self._file.close()
+                self._file = None
+
+    def _adopt(self) -> None:
+        """Files of processes that are gone: nobody holds their lock."""
+        for path in self._folder.glob(f"{_OPEN}*"):
+            if path == self._path and self._file is not None:
+                continue
+            try:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._seal(path)
+            except (BlockingIOError, FileNotFoundError):
+                continue
+
+    def _seal(self, path: Path) -> None:
+        path.rename(self._folder / f"{_SEALED}{time.time_ns()}-{path.name.removeprefix(_OPEN)}")
+
+    def _take_file(self, path: Path) -> Exception | None:
+        """Why a file's entries could not be taken; one that cannot never keeps the others waiting."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # another process was faster
+            return None
+        # A last line without its end was being written when its process died: that answer never ended either.
+        lines = [line for line in content.split(b"\n")[:-1] if line]
+        try:
+            if lines:
+                self._take([json.loads(line) for line in lines])
+        except (NabiError, ValueError) as error:
+            return error
+        path.unlink(missing_ok=True)
+        return None
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_EVERY_S):
+            self._drain_if_possible()
+
+    def _drain_if_possible(self) -> None:
+        try:
+            self.drain()
+        except TransientError as error:
+            logger.warning("what was said waits on the disk: %s", error)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,62 @@
+"""The record of each answer: which version gave it, how long it took, which rules it broke, how people reacted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from nabi.conversations.records import Frozen, Moment
+from nabi.database.engine import Database
+from nabi.database.inserts import insert_new
+from nabi.database.tables import AnswerRow
+
+
+class AnswerRecord(Frozen):
+    """One answer. `digest` is the adapter's, or the base's revision; `adapter_version` None means the bare base."""
+
+    answer_id: str
+    persona_id: str
+    adapter_version: str | None
+    digest: str
+    at: Moment
+    num_prompt_tokens: int
+    num_tokens: int
+    num_chars: int
+    ended: str
+    seconds: float
+    seconds_to_first: float
+    violations: tuple[str, ...] = ()
+
+
+class Answers:
+    """Keeps the records; the same one again changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, records: Iterable[AnswerRecord]) -> int:
+        """Keeps records; the number that was new."""
+        rows = ({**record.model_dump(), "violations": list(record.violations)} for record in records)
+        with self._database.write() as session:
+            return insert_new(session, AnswerRow, rows)
+
+    def get(self, answer_id: str) -> AnswerRecord | None:
+        with self._database.read() as session:
+            row = session.get(AnswerRow, answer_id)
+            if row is None:
+                return None
+            return AnswerRecord(**{name: getattr(row, name) for name in AnswerRecord.model_fields})
+
+    def react(self, answer_id: str, reaction: float, at: datetime) -> bool:
+        """Keeps how the user took an answer, -1 bad to 1 good, the newest one; False when there is no such answer."""
+        with self._database.write() as session:
+            row = session.get(AnswerRow, answer_id)
+            if row is None:
+                return False
+            row.reaction, row.reacted_at = reaction, at
+            return True
+
+    def reaction(self, answer_id: str) -> float | None:
+        with self._database.read() as session:
+            row = session.get(AnswerRow, answer_id)
+            return row.reaction if row else None

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nabi.conversations.spool import Spool
+from nabi.errors import TransientError
+
+
+class Taker:
+    """Where entries go, and whether it can be reached."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.away = False
+
+    def __call__(self, entries: list[dict[str, Any]]) -> None:
+        if self.away:
+            raise TransientError("the database is away.")
+        self.taken += entries
+
+
+def test_what_was_put_is_taken_once_and_in_order(tmp_path: Path) -> None:
+    taker = Taker()
+    spool = Spool(tmp_path / "spool", taker)
+    for number in range(3):
+        spool.put({"number": number, "text": "라면\n😊"})
+    spool.drain()
+    spool.put({"number": 3, "text": ""})
+    spool.drain()
+    spool.drain()
+    assert [entry["number"] for entry in taker.taken] == [0, 1, 2, 3]
+    assert taker.taken[0]["text"] == "라면\n😊"
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_what_cannot_be_taken_waits_and_is_taken_later(tmp_path: Path) -> None:
+    taker = Taker()
+    spool = Spool(tmp_path / "spool", taker)
+    taker.away = True
+    spool.put({"number": 0})
+    with pytest.raises(TransientError, match="Nothing is lost"):
+        spool.drain()
+    spool.put({"number": 1})
+    spool.stop()
+    taker.away = False
+    Spool(tmp_path / "spool", taker).drain()
+    assert [entry["number"] for entry in taker.taken] == [0, 1]
+
+
+def test_what_a_killed_process_put_is_taken_by_the_next_one(tmp_path: Path) -> None:
+    """The child is killed in the middle of a line: the whole lines count, the torn one was never promised."""
+    code = f"""
+import os, pathlib
+from nabi.conversations.spool import Spool
+spool = Spool(pathlib.Path({str(tmp_path / "spool")!r}), print)
+spool.put({{"number": 1}})
+spool.put({{"number": 2}})
+spool._file.write(b'{{"number": 3')
+spool._file.flush()
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    taker = Taker()
+    Spool(tmp_path / "spool", taker).drain()
+    assert [entry["number"] for entry in taker.taken] == [1, 2]
+
+
+def test_the_file_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    mine, others = Taker(), Taker()
+    one, two = Spool(tmp_path / "spool", mine), Spool(tmp_path / "spool", others)
+    one.put({"number": 0})
+    two.drain()
+    assert others.taken == []
+    one.drain()
+    assert len(mine.taken) == 1
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", Taker())
+    spool.put({"number": 0})
+    assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "spool").iterdir())
