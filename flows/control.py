@@ -52,7 +52,7 @@ class ControlLoop:
         self._monitor.add(reading, time.monotonic())
         if not self._leads():
             return 0
-        runs = self._book.read()
+        runs = self._book.read(gpu=reading.gpu is not None)
         situation = Situation(
             saturated=self._monitor.saturated(),
             gpu_free_bytes=reading.gpu.memory_free_bytes if reading.gpu else None,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import State
+from prefect.states import Scheduled
 
 from flows.work_pool import LOOP, LOW
+from nabi.control.actions import AWAITING_EARLIER
 from nabi.control.backfill import missing
+from nabi.control.decide import HOLD_FOR
 from nabi.control.queue import full, waiting
 from nabi.control.runs import MOMENT, Run, Situation
 from nabi.errors import QueueFull
@@ -95,9 +99,11 @@ def queue_windows(persona_ids: Sequence[str], ends: Iterable[datetime], preset: 
         served = {(run.until, persona_id) for run in underway for persona_id in run.personas}
         windows = missing(wanted, decided | served)
         room = max(0, _situation().max_waiting - len(_line(runs)))
-        new = tuple(_queue(client, as_of, personas, preset) for as_of, personas in windows[:room])
+        new: list[UUID] = []
+        for as_of, personas in windows[:room]:
+            new.append(_queue(client, as_of, personas, preset, waits=bool(underway or new)))
     return Queued(
-        new=new,
+        new=tuple(new),
         underway=tuple(UUID(run.id) for run in underway),
         num_decided=len({as_of for as_of, _ in decided}),
         left=tuple(as_of for as_of, _ in windows[room:]),
@@ -108,7 +114,12 @@ def _serves(run: Run, wanted: Iterable[tuple[datetime, str]]) -> bool:
     return any(run.until == as_of and persona_id in run.personas for as_of, persona_id in wanted)
 
 
-def _queue(client: SyncPrefectClient, as_of: datetime, persona_ids: Sequence[str], preset: Preset | None) -> UUID:
+def _queue(
+    client: SyncPrefectClient, as_of: datetime, persona_ids: Sequence[str], preset: Preset | None, *, waits: bool
+) -> UUID:
+    """Queues one window; held from the start when others go before it, so that no process begins in vain."""
+    later = datetime.now(UTC) + HOLD_FOR
+    held: State[None] = Scheduled(name=AWAITING_EARLIER, scheduled_time=later, message="past windows go in order")
     window = f"window {as_of.isoformat()}"
     tried = client.count_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[BACKFILLED, window])))
     run = client.create_flow_run_from_deployment(
@@ -117,6 +128,7 @@ def _queue(client: SyncPrefectClient, as_of: datetime, persona_ids: Sequence[str
         name=_name(persona_ids, as_of),
         work_queue_name=LOW,
         tags=[BACKFILLED, window],
+        state=held if waits else None,
         # The same for whoever asks at the same time; another one for a window that is repeated.
         idempotency_key=f"backfill {as_of.isoformat()} {','.join(persona_ids)} {tried}",
     )

@@ -9,7 +9,7 @@ from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
 from nabi.personas.load import load_persona, load_personas
-from nabi.personas.model import Persona
+from nabi.personas.model import Persona, Preset
 from nabi.registry.answers import Answers
 from nabi.registry.crashes import Crashes
 from nabi.registry.holding import Holding
@@ -117,6 +117,19 @@ class Platform:
         from nabi.training.base_model import resolve_base
 
         return resolve_base(persona.base_model or self.settings.base_model, self.settings.models)
+
+    def gpu_bytes(self, persona_id: str, preset: Preset | None) -> int | None:
+        """Free GPU memory that a training of the persona needs; None where its base is not on this machine."""
+        from nabi.training.memory import memory_needed, read_shape
+        from nabi.training.recipe import resolve_recipe
+
+        persona = self.persona(persona_id)
+        base = self.base(persona)
+        shape = read_shape(base)
+        if shape is None:
+            return None
+        # In 4 bits, which a training falls back to by itself, but with the batch that the recipe asks for.
+        return memory_needed(shape, resolve_recipe(persona.recipe, base, preset), device="cuda", four_bit=True).total
 
     def workbook(self, persona: Persona) -> WorkbookReading | None:
         """The persona's workbook, read and checked; None when it has none. Read once per content."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -20,7 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.states import Cancelled, Crashed, Failed, Scheduled
+from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
 
 from nabi.control.actions import (
     GAVE_UP,
@@ -33,9 +34,11 @@ from nabi.control.actions import (
     Hold,
     Release,
     Resume,
+    Revive,
 )
 from nabi.control.runs import Kind, Run, Working
 from nabi.control.runs import State as RunState
+from nabi.errors import NabiError
 from nabi.registry.leases import Lease, persona_of
 from nabi.resources.processes import carries
 from nabi.wiring import Platform
@@ -78,8 +81,12 @@ class RunBook:
         self._kinds: dict[UUID, Kind] = {}
         self._seen: dict[str, UUID | None] = {}
 
-    def read(self) -> list[Run]:
-        """All runs of ours that have not ended; those of the schedule's far future are left out."""
+    def read(self, *, gpu: bool = False) -> list[Run]:
+        """All runs of ours that have not ended; those of the schedule's far future are left out.
+
+        Args:
+            gpu: whether there is a GPU to train on, so that it matters what each training needs of it.
+        """
         found = {run.id: run for query in self._queries() for run in self._all(query)}
         leases: dict[str, list[Lease]] = {}
         for lease in self._platform.leases.held():
@@ -87,7 +94,20 @@ class RunBook:
         crashes = self._platform.crashes.of(str(run_id) for run_id in found)
         self._seen = {str(run.id): run.state_id for run in found.values()}
         runs = (self._run(run, leases.get(str(run.id), []), crashes.get(str(run.id), [])) for run in found.values())
-        return [run for run in runs if run is not None]
+        ours = [run for run in runs if run is not None]
+        return [replace(run, gpu_bytes=self._gpu_bytes(found[UUID(run.id)], run)) for run in ours] if gpu else ours
+
+    def _gpu_bytes(self, flow_run: FlowRun, run: Run) -> int | None:
+        """What the largest of a run's trainings needs; a persona that cannot be trained at all says so in its run."""
+        if run.kind != "learn" or run.state != "scheduled":
+            return None
+        needed = []
+        for persona_id in sorted(run.personas):
+            try:
+                needed.append(self._platform.gpu_bytes(persona_id, flow_run.parameters.get("preset")))
+            except NabiError as error:
+                logger.warning("%s: cannot tell the GPU memory that it needs: %s", persona_id, error)
+        return max((num for num in needed if num is not None), default=None)
 
     def working(self) -> tuple[Working, ...]:
         """Who works on which persona now, also from a command or from another host."""
@@ -109,6 +129,8 @@ class RunBook:
                 self._set(run_id, Cancelled(name=name, message=sentence))
             case DeclareCrashed(sentence=sentence):
                 self._set(run_id, Crashed(message=sentence))
+            case Revive(sentence=sentence):
+                self._set(run_id, Running(message=sentence))
             case Resume(crashed_at=crashed_at, step=step, sentence=sentence):
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)

@@ -54,6 +54,14 @@ class DeclareCrashed:
 
 
 @dataclass(frozen=True)
+class Revive:
+    """It was reported dead, late, for a process that is long replaced; the one that works for it lives."""
+
+    run_id: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Resume:
     """It was killed at a step and goes on under the same id; finished steps come from their results."""
 
@@ -75,4 +83,4 @@ class GiveUp:
     sentence: str
 
 
-Action = Hold | Release | Cancel | DeclareCrashed | Resume | GiveUp
+Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | GiveUp

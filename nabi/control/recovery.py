@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, Resume
+from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, Resume, Revive
 from nabi.control.runs import Run, Situation
 
 MAX_CRASHES = 3
@@ -19,12 +19,15 @@ NEVER_CAME = timedelta(seconds=45)
 """How long a run that nobody can look at may be taken without a first sign of life; it takes 3 to 8 s when idle."""
 
 
-def recover(runs: Iterable[Run], situation: Situation) -> list[Cancel | DeclareCrashed | Resume | GiveUp]:
+Recovery = Cancel | DeclareCrashed | Revive | Resume | GiveUp
+
+
+def recover(runs: Iterable[Run], situation: Situation) -> list[Recovery]:
     """One action at most for each run that no process works for any more."""
     return [action for run in runs if (action := _recover(run, situation)) is not None]
 
 
-def _recover(run: Run, situation: Situation) -> Cancel | DeclareCrashed | Resume | GiveUp | None:
+def _recover(run: Run, situation: Situation) -> Recovery | None:
     age = abs(situation.now - run.since)  # either way: the clock may have been set back
     if run.state in ("running", "pending", "cancelling") and _is_gone(run, age):
         if run.state == "cancelling":
@@ -32,8 +35,11 @@ def _recover(run: Run, situation: Situation) -> Cancel | DeclareCrashed | Resume
         what = "its process is gone" if run.alive is False else f"no sign of life for {age.total_seconds():.0f} s"
         after = "" if run.deployed else ". It was started by hand: start it again"
         return DeclareCrashed(run.id, f"{what}{_at(run.step)}{after}")
-    if run.state == "crashed" and run.deployed and age >= SETTLING and run.alive is not True:
-        return _after_crash(run)
+    if run.state == "crashed" and run.deployed and age >= SETTLING:
+        if run.alive is not True:
+            return _after_crash(run)
+        # Before its first step a process is about to say by itself that the run works.
+        return Revive(run.id, "the process that was reported dead had been replaced before") if run.step else None
     return None
 
 

@@ -98,7 +98,7 @@ class SmallPlatform:
             **prefect_server(self.settings, self.port).environment,
             "NABI_HOME": str(self.home),
             "NABI_THREADS": "1",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "OMP_WAIT_POLICY": "PASSIVE",
@@ -125,7 +125,7 @@ class SmallPlatform:
                     start_new_session=True,
                 )
             if name == "server":
-                wait_until(lambda: is_ready(prefect_server(self.settings, self.port)), 120)
+                wait_until(lambda: is_ready(prefect_server(self.settings, self.port)), 400)
 
     def kill(self, *names: str) -> None:
         """Kill -9, without a word to anybody; children are left as orphans, as the kernel does it."""

@@ -309,6 +309,11 @@ def test_a_crashed_run_whose_process_still_lives_is_not_started_a_second_time() 
     assert decide([crashed(alive=True)], FREE) == []
 
 
+def test_a_run_that_was_reported_dead_too_late_is_at_work_again() -> None:
+    """On a busy machine a worker's second word came 50 s after the first: the run was at work again by then."""
+    assert told(decide([crashed(alive=True, step="train", crashes=("train",))], FREE)) == [("Revive", "a")]
+
+
 def test_a_crashed_run_of_a_command_is_nobodys_to_start() -> None:
     assert decide([crashed(deployed=False)], FREE) == []
     gone = only(decide([working(alive=False, deployed=False)], FREE))
