@@ -112,6 +112,13 @@ class Settings(BaseSettings):
         """MLflow tracking URI."""
         return self.mlflow_uri or f"sqlite:///{self.state / 'mlflow.db'}"
 
+    @property
+    def mlflow_pages(self) -> str:
+        """Where a browser finds MLflow's pages while `nabi up` runs, without a slash at the end."""
+        if self.mlflow.startswith("http"):
+            return self.mlflow.rstrip("/")
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
 
 @cache
 def get_settings() -> Settings:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_table_artifact
-
 from nabi.steps import collect as core
+from nabi.steps.pages import filter_table
 from nabi.steps.window import Collected, Kept
 from nabi.wiring import get_platform
+from tasks.pages import table
+from tasks.progress import enter
 from tasks.resilience import step
 
 
 @step("filter", of="{collected.window.persona_id}", seconds=1800)
 def keep_usable(collected: Collected) -> Kept:
+    enter(collected.window, "filter")
     kept = core.keep_usable(get_platform(), collected)
-    table = [{"outcome": "kept", "conversations": kept.num_new + kept.num_learned}]
-    table += [{"outcome": f"set apart: {reason}", "conversations": num} for reason, num in kept.refused.items()]
-    create_table_artifact(table=table, key=f"{kept.window.persona_id}-filter", description="What was kept, and why not")
+    table(f"{kept.window.persona_id}-filter", filter_table(kept), "What may be learned from, and why the rest may not")
     return kept

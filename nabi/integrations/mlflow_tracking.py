@@ -84,7 +84,11 @@ def _plain_errors(doing: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(getattr(error, "message", error)).splitlines()[0] if str(error) else type(error).__name__
+    told = str(getattr(error, "message", error)).partition("\n")[0] or type(error).__name__
+    # What follows is the vendor's whole chain of exceptions.
+    return (
+        told.partition(" failed with exception ")[0] + " got no answer" if " failed with exception " in told else told
+    )
 
 
 def _asks(doing: str) -> Callable[[Callable[Concatenate[Tracker, P], R]], Callable[Concatenate[Tracker, P], R]]:

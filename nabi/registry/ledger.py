@@ -87,9 +87,9 @@ class Ledger:
         with self._database.write(lock=_lock(persona_id)) as session:
             standing = _standing(session, persona_id)
             if standing is None or standing.previous is None:
-                live = f"only {standing.champion} was ever live" if standing else "nothing is live yet"
+                only = f"only {standing.champion} was ever live" if standing else "nothing is live yet"
                 raise ConfigError(
-                    f"there is no previous adapter to roll back to: {live}.",
+                    f"there is no previous adapter to roll back to: {only}.",
                     where=f"persona {persona_id}",
                     fix="Train and deploy another version first; see what exists with: nabi adapters list",
                 )
