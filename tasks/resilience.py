@@ -14,6 +14,7 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID, TASK_SOURCE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.runtime import task_run
 from prefect.tasks import Task
 
@@ -53,7 +54,9 @@ def step(name: str, *, seconds: float, of: str = "", kept: bool = True) -> Calla
             with patience(name):
                 # Leaves word of the step for whoever finds this process dead; ends it when the work is another's.
                 get_platform().holding.at(task_run.name or name)
-                return work(*args, **kwargs)
+                result = work(*args, **kwargs)
+            _goes_on()
+            return result
 
         return task(
             name=name,
@@ -67,8 +70,6 @@ def step(name: str, *, seconds: float, of: str = "", kept: bool = True) -> Calla
             retry_delay_seconds=_PAUSES,
             retry_jitter_factor=JITTER,
             retry_condition_fn=_may_be_tried_again,
-            on_completion=[_goes_on],
-            on_failure=[_goes_on],
         )(patiently)
 
     return decorate
@@ -94,9 +95,10 @@ def _may_be_tried_again(task: Task[..., Any], run: TaskRun, state: State[Any]) -
     return now < until
 
 
-def _goes_on(_task: Task[..., Any], run: TaskRun, _state: State[Any]) -> None:
-    """Takes the word about waiting back once a step that was tried again has ended."""
-    if _first_failure.pop(run.id, None):
+def _goes_on() -> None:
+    """Takes the word about waiting back once a step that was tried again has succeeded."""
+    context = TaskRunContext.get()
+    if context and _first_failure.pop(context.task_run.id, None):
         show_waiting(None)
 
 

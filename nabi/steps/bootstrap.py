@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from nabi.catalogue.dialogues import make_dialogues
+from nabi.catalogue.model import Catalogue
 from nabi.conversations.records import Conversation
 from nabi.datasets.snapshot import bootstrap_needed
 from nabi.personas.model import Persona
@@ -32,13 +35,26 @@ def bootstrap_pool(platform: Platform, persona: Persona) -> list[Conversation]:
     catalogue = platform.catalogue(persona)
     if catalogue is None or persona.bootstrap is None:
         return []
-    return make_dialogues(
-        catalogue,
-        persona.id,
-        persona.bootstrap.target + persona.evaluation.anchors,
-        seed=platform.settings.seed,
-        daily_limit=persona.bootstrap.daily_limit,
-    )
+    num = persona.bootstrap.target + persona.evaluation.anchors
+    return list(_pool(_Content(catalogue), persona.id, num, platform.settings.seed, persona.bootstrap.daily_limit))
+
+
+class _Content:
+    """A catalogue that equals another of the same bytes: what a cache may take one for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self.catalogue.source_digest == other.catalogue.source_digest
+
+    def __hash__(self) -> int:
+        return hash(self.catalogue.source_digest)
+
+
+@lru_cache(maxsize=16)  # one a persona; every step of a pass asks for the same one
+def _pool(content: _Content, persona_id: str, num: int, seed: int, daily_limit: int) -> tuple[Conversation, ...]:
+    return tuple(make_dialogues(content.catalogue, persona_id, num, seed=seed, daily_limit=daily_limit))
 
 
 def why_not_train(platform: Platform, filled: Filled) -> str | None:

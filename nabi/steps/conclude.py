@@ -118,8 +118,8 @@ def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judg
 
 def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict) -> None:
     tracker, run_id = platform.tracker, scored.candidate.snapshot.run_id
-    tracker.log_metrics(run_id, verdict.figures())
-    tracker.log_tags(run_id, {"decision": "deploy" if verdict.deploy else "keep", "sentence": verdict.sentence})
+    tags = {"decision": "deploy" if verdict.deploy else "keep", "sentence": verdict.sentence}
+    tracker.log(run_id, metrics=verdict.figures(), tags=tags)
     questions = {p.sample.sample_id: p.sample.question for p in evaluation_prompts(platform, scored.candidate)}
     report = gate_report(verdict, load_scores(scored.scores), scored.opponent, scored.candidate.adapter, questions)
     tracker.log_text(run_id, report, "evaluation/gate.md")

@@ -82,11 +82,12 @@ def _keep(platform: Platform, candidate: Candidate, scores: dict[str, list[Promp
     plot = folder / "comparison.png"
     save_comparison_plot(plot, scores, title=f"{candidate.adapter} against its predecessors")
     tracker, run_id = platform.tracker, candidate.snapshot.run_id
-    tracker.log_metrics(run_id, breakdown(scores[candidate.adapter]))
+    figures = breakdown(scores[candidate.adapter])
     for name, rows in scores.items():
         if name != candidate.adapter:
             prefix = "base" if name == BASE else "champion"
-            tracker.log_metrics(run_id, {f"{prefix}/{key}": value for key, value in breakdown(rows).items()})
+            figures |= {f"{prefix}/{key}": value for key, value in breakdown(rows).items()}
+    tracker.log_metrics(run_id, figures)
     tracker.log_file(run_id, plot, "evaluation")
     tracker.log_file(run_id, path, "evaluation")
     return path

@@ -62,8 +62,7 @@ def _record(
         **{f"data/refused/{reason.replace(' ', '_')}": num for reason, num in refused.items()},
     }
     tracker.log_dataset(run_id, name=window.persona_id, version=version, digest=built.digest, profile=counts)
-    tracker.log_metrics(run_id, counts)
-    tracker.log_tags(run_id, {"dataset_version": version, "dataset_digest": built.digest})
+    tracker.log(run_id, metrics=counts, tags={"dataset_version": version, "dataset_digest": built.digest})
     tracker.log_file(run_id, built.folder / "card.md", "dataset")
     tracker.log_file(run_id, built.folder / "card.json", "dataset")
     _log_picture(platform, run_id, built)

@@ -32,6 +32,7 @@ bootstrap: {workbook: sample_data.xlsx, target: 24}
 evaluation: {anchors: 10, min_prompts: 10, max_answer_chars: 60}
 """
 RUN = """\
+import faulthandler, signal; faulthandler.register(signal.SIGUSR1)
 from datetime import UTC, datetime
 from nabi.cli.progress import progress_lines
 with progress_lines():
@@ -140,14 +141,17 @@ def _run(environment: dict[str, str], outages: dict[str, Running]) -> list[str]:
     )
     assert process.stdout is not None
     lines, threads, left = [], [], dict(outages)
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        for word in [word for word in left if word in line]:
-            threads.append(threading.Thread(target=left.pop(word).be_away))
-            threads[-1].start()
-    for thread in threads:
-        thread.join()
-    assert process.wait() == 0, "\n".join(lines)
+    try:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            for word in [word for word in left if word in line]:
+                threads.append(threading.Thread(target=left.pop(word).be_away))
+                threads[-1].start()
+        assert process.wait() == 0, "\n".join(lines)
+    finally:
+        process.kill()
+        for thread in threads:
+            thread.join()
     assert not left, f"never reached: {list(left)}"
     return lines
 
