@@ -24,12 +24,14 @@ from nabi.registry.leases import CONTROL
 from nabi.resources.monitor import Monitor
 from nabi.resources.processes import this_process
 from nabi.resources.sensors import read_resources
+from nabi.steps.notify import deliver_notices
 from nabi.wiring import Platform, get_platform
 from tasks.runs import RunBook
 
 logger = logging.getLogger("nabi.control")
 
 TICK_SECONDS = 2.0
+TELL_SECONDS = 30.0
 _READ_SECONDS = 0.5  # of each tick, over which the processor's load is measured
 
 
@@ -90,6 +92,15 @@ def run(beat: Path, ended: threading.Event) -> None:
             beat.touch()
 
 
+def tell_people(platform: Platform, ended: threading.Event) -> None:
+    """Delivers notices until `ended` is set. Beside the loop, which must not wait for a receiver that is away."""
+    while not ended.wait(TELL_SECONDS):
+        try:
+            deliver_notices(platform)
+        except TransientError as error:
+            logger.warning("cannot deliver notices now: %s", error)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -98,6 +109,7 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     settings = get_platform().settings
     logger.info("the control loop runs (process %d)", os.getpid())
+    threading.Thread(target=tell_people, args=(get_platform(), ended), daemon=True).start()
     run(settings.state / "run" / "control.beat", ended)
     get_platform().leases.clear(f"control loop {this_process().pid} on {this_process().host}")
     logger.info("the control loop has ended")

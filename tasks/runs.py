@@ -150,7 +150,8 @@ class RunBook:
         for persona_id in sorted(action.personas):
             standing = journal.standing(persona_id, action.as_of)
             if standing is not None and standing.state == "running":
-                journal.finish(persona_id, action.as_of, "failed", f"failed: {action.sentence}")
+                figures = {"gave_up_at": action.step, "run": action.run_id}
+                journal.finish(persona_id, action.as_of, "failed", f"failed: {action.sentence}", figures=figures)
 
     def _queries(self) -> list[FlowRunFilter]:
         soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)

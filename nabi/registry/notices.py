@@ -114,15 +114,24 @@ class Notices:
 
 
 def note_failure(session: Session, window: WindowRow) -> None:
-    """A window that failed; in the transaction that says so in the journal."""
-    kind = Kind(window.figures.get("kind", Kind.OUR_BUG))
+    """A window that failed, or whose run was killed too often; in the transaction that says so in the journal."""
+    until = f"{window.persona_id}: the run for the window until {window.as_of:%Y-%m-%d %H:%M} UTC"
+    facts: dict[str, Any] = {"window": window.as_of.isoformat()}
+    event: Event = "failed"
+    if step := window.figures.get("gave_up_at"):
+        event = "gave_up"
+        sentence = f"{until} was killed too often at the same step ({step}) and is not tried again by itself."
+        facts |= {"run": window.figures.get("run"), "step": step}
+    else:
+        kind = Kind(window.figures.get("kind", Kind.OUR_BUG))
+        sentence = f"{until} failed ({kind}). {TREATMENT[kind].mend}"
+        facts |= {"kind": kind.value}
     _note(
         session,
-        "failed",
+        event,
         window.persona_id,
-        f"{window.persona_id}: the run for the window until {window.as_of:%Y-%m-%d %H:%M} UTC failed"
-        f" ({kind}). {TREATMENT[kind].mend} The live adapter is as it was. More: nabi status",
-        {"window": window.as_of.isoformat(), "kind": kind.value},
+        f"{sentence} The live adapter is as it was. More: nabi status",
+        facts,
         occasion=f"{window.as_of:%Y%m%dT%H%M}:{window.started_at:%Y%m%dT%H%M%S.%f}",
         at=cast(datetime, window.finished_at),
     )

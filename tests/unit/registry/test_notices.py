@@ -58,6 +58,18 @@ def test_a_window_that_fails_again_is_noted_again(database: Database, clock: Clo
     assert len(notices.latest()) == 2
 
 
+def test_a_run_that_was_killed_too_often_is_noted_with_its_step(
+    database: Database, clock: Clock, notices: Notices
+) -> None:
+    journal = Journal(database, clock)
+    journal.start("nabiyam", NOON)
+    figures = {"gave_up_at": "nabiyam: train", "run": "r1"}
+    journal.finish("nabiyam", NOON, "failed", "failed: killed three times", figures=figures)
+    (notice,) = notices.latest()
+    assert notice.event == "gave_up"
+    assert notice.facts == {"window": NOON.isoformat(), "run": "r1", "step": "nabiyam: train"}
+
+
 def test_a_failure_that_is_rolled_back_leaves_no_notice(database: Database, clock: Clock, notices: Notices) -> None:
     with pytest.raises(Exception, match="never started"):
         Journal(database, clock).finish("nabiyam", NOON, "failed", "failed: ?")
