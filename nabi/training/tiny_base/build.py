@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nabi.conversations.records import Message
 from nabi.datasets.samples import chat_messages
 from nabi.errors import ModelError
+from nabi.training.base_model import precision
 from nabi.training.tiny_base.corpus import TOKENIZING, make_dialogues
 from nabi.training.tiny_base.pretrain import MAX_LENGTH, Plan, make_model, pretrain, render
 from nabi.training.tiny_base.probe import ProbeReport, generate, probe
@@ -69,7 +70,8 @@ class BuildReport:
     """What was built and what it can do.
 
     Attributes:
-        weights_sha256: digest of model.safetensors; the same seed and threads give the same one.
+        precision: what it was multiplied in, "bfloat16" or "float32" (see `pretrain`).
+        weights_sha256: digest of model.safetensors; the same seed, threads and precision give the same one.
         curve: (tokens read, training loss) along the way.
         seconds, cpu_seconds: of the whole build.
     """
@@ -77,6 +79,7 @@ class BuildReport:
     folder: Path
     seed: int
     threads: int
+    precision: str
     weights_sha256: str
     weight_bytes: int
     num_parameters: int
@@ -167,6 +170,7 @@ def build_base(
             folder=out,
             seed=seed,
             threads=used,
+            precision=precision("cpu"),
             weights_sha256=hashlib.sha256(weights).hexdigest(),
             weight_bytes=len(weights),
             num_parameters=saved.num_parameters(),
@@ -208,7 +212,7 @@ A Qwen3 of {report.num_parameters:,} weights ({report.weight_bytes / 1e6:.2f} MB
 tokenizer of {report.vocabulary:,} tokens, trained from nothing on dialogues that `nabi/training/tiny_base` generates:
 {len(probe_.perplexity) - 1} domains, all names made up. `nabi base build` makes it again.
 
-Seed {report.seed}, {report.threads} threads, {report.plan.tokens:,} tokens, {report.seconds:,.0f} s
+Seed {report.seed}, {report.threads} threads, {report.precision}, {report.plan.tokens:,} tokens, {report.seconds:,.0f} s
 ({report.cpu_seconds:,.0f} CPU seconds). SHA-256 of the weights: `{report.weights_sha256}`.
 
 ## Measured on {probe_.num_cases} held-out dialogues (same grammar, other fillings, greedy)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nabi.training.tiny_base import pretrain
 from nabi.training.tiny_base.build import build_base
 from nabi.training.tiny_base.pretrain import Plan
 
+TOKENIZER = Path(__file__).parents[3] / "models" / "tiny-ko" / "tokenizer.json"
 SHORT = Plan(tokens=4_000, batch_tokens=1_024)
 
 
@@ -60,3 +63,22 @@ def test_another_folder_is_left_alone_until_all_is_done(tmp_path: Path) -> None:
         build_base(tmp_path, seed=3, threads=1, plan=SHORT, probes=8, on_progress=stop)
     assert (tmp_path / "recipe.json").read_text() == "{}"
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
+
+
+@pytest.mark.parametrize(("able", "mixed"), [("bfloat16", True), ("float32", False)])
+def test_it_multiplies_in_what_the_processor_can(monkeypatch: pytest.MonkeyPatch, able: str, mixed: bool) -> None:
+    import torch
+    from tokenizers import Tokenizer
+
+    seen: list[bool] = []
+
+    def cheap_loss(model: Any, _rows: object) -> torch.Tensor:  # emulated bfloat16 would take a minute here
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return torch.stack([parameter.square().mean() for parameter in model.parameters()]).sum()
+
+    monkeypatch.setattr(pretrain, "precision", lambda _device: able)
+    monkeypatch.setattr(pretrain, "weighted_loss", cheap_loss)
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    model = pretrain.make_model(tokenizer.get_vocab_size(), seed=3)
+    pretrain.pretrain(model, tokenizer, Plan(tokens=100, batch_tokens=128), 3, lambda _share, _text: None)
+    assert set(seen) == {mixed}
