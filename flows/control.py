@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
+from flows.work_pool import POOL
 from nabi.control.decide import decide
 from nabi.control.runs import Situation
 from nabi.errors import LeaseLost, TransientError
-from nabi.registry.leases import CONTROL
+from nabi.registry.leases import control_lease
 from nabi.resources.monitor import Monitor
 from nabi.resources.processes import this_process
 from nabi.resources.sensors import read_resources
@@ -39,13 +40,14 @@ class ControlLoop:
     """One look after the other.
 
     Args:
-        book: the runs.
+        client: of the server whose runs they are.
         monitor: what the machine was doing lately.
     """
 
-    def __init__(self, platform: Platform, book: RunBook, monitor: Monitor) -> None:
+    def __init__(self, client: SyncPrefectClient, platform: Platform, monitor: Monitor) -> None:
+        self._client = client
         self._platform = platform
-        self._book = book
+        self._book = RunBook(client, platform)
         self._monitor = monitor
 
     def tick(self) -> int:
@@ -67,9 +69,10 @@ class ControlLoop:
         return len(actions)
 
     def _leads(self) -> bool:
-        process = this_process()
         leases = self._platform.leases
-        mine = leases.acquire([CONTROL], f"control loop {process.pid} on {process.host}").mine
+        # The pool's id tells one server from another, whatever address it is reached by.
+        name = control_lease(str(self._client.read_work_pool(POOL).id))
+        mine = leases.acquire([name], _holder()).mine
         try:
             leases.beat(mine)
         except LeaseLost:
@@ -82,11 +85,11 @@ def run(beat: Path, ended: threading.Event) -> None:
     platform = get_platform()
     beat.parent.mkdir(parents=True, exist_ok=True)
     with get_client(sync_client=True) as client:
-        loop = ControlLoop(platform, RunBook(client, platform), Monitor(platform.limits))
+        loop = ControlLoop(client, platform, Monitor(platform.limits))
         while not ended.wait(TICK_SECONDS - _READ_SECONDS):
             try:
                 loop.tick()
-            except (httpx.HTTPError, PrefectHTTPStatusError, TransientError) as error:
+            except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TransientError) as error:
                 # A server that is away comes back; until then nothing can be decided.
                 logger.warning("cannot look at the runs now: %s: %s", type(error).__name__, error)
             beat.touch()
@@ -101,6 +104,11 @@ def tell_people(platform: Platform, ended: threading.Event) -> None:
             logger.warning("cannot deliver notices now: %s", error)
 
 
+def _holder() -> str:
+    process = this_process()
+    return f"control loop {process.pid} on {process.host}"
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -111,7 +119,7 @@ def main() -> None:
     logger.info("the control loop runs (process %d)", os.getpid())
     threading.Thread(target=tell_people, args=(get_platform(), ended), daemon=True).start()
     run(settings.state / "run" / "control.beat", ended)
-    get_platform().leases.clear(f"control loop {this_process().pid} on {this_process().host}")
+    get_platform().leases.clear(_holder())
     logger.info("the control loop has ended")
 
 

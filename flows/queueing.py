@@ -81,6 +81,14 @@ def submit(
     return run.id, run.name
 
 
+def runs_now() -> list[Run]:
+    """Every run that works or waits, in the order in which they go; the schedule's future is left out."""
+    with get_client(sync_client=True) as client:
+        runs = RunBook(client, get_platform()).read()
+    line = {run.id for run in _line(runs)}
+    return sorted((run for run in runs if run.is_active or run.id in line), key=lambda run: (run.id in line, run.order))
+
+
 def queue_windows(persona_ids: Sequence[str], ends: Iterable[datetime], preset: Preset | None = None) -> Queued:
     """Queues the windows that are neither decided nor queued yet, oldest first, as far as the queue has room.
 

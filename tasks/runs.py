@@ -212,6 +212,7 @@ class RunBook:
             alive=self._is_alive(run, leases),
             step=next((lease.doing for lease in leases if lease.doing), ""),
             crashes=steps,
+            sentence=state.message or "",
         )
 
     def _is_alive(self, run: FlowRun, leases: list[Lease]) -> bool | None:

@@ -80,6 +80,30 @@ def queue_windows(
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
+def queue_rows(settings: Settings) -> list[dict[str, Any]]:
+    """What works and what waits, one row a run with its reason; empty when the platform is not up."""
+    if not is_up(settings):
+        return []
+    _connect(settings)
+    import httpx
+
+    from flows.queueing import runs_now
+
+    try:
+        runs = runs_now()
+    except httpx.TransportError as error:
+        return [{"run": None, "queue": None, "state": "unknown", "why": f"Prefect's server does not answer ({error})"}]
+    return [
+        {
+            "run": run.title,
+            "queue": run.queue if run.deployed else "by hand",
+            "state": run.state_name,
+            "why": f"at {run.step}" if run.state == "running" and run.step else run.sentence,
+        }
+        for run in runs
+    ]
+
+
 def _followed(run_ids: Sequence[UUID]) -> bool:
     from flows.following import follow
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from nabi.cli.handing import queue_rows
 from nabi.cli.output import AsJson, print_json, show
 from nabi.errors import NabiError
 from nabi.settings import Settings, get_settings
@@ -30,7 +31,7 @@ _NEEDED = (
 
 
 def status(as_json: AsJson = False) -> None:
-    """What is live for every persona, how its newest window ended, and what waits."""
+    """What is live for every persona, how its newest window ended, and what works or waits and why."""
     from nabi.wiring import get_platform
 
     platform = get_platform()
@@ -53,10 +54,13 @@ def status(as_json: AsJson = False) -> None:
             }
         )
     programs = _programs(platform.settings)
+    queue = queue_rows(platform.settings)
     if as_json:
-        print_json({"personas": rows, "platform": programs})
+        print_json({"personas": rows, "queue": queue, "platform": programs})
         return
     show(rows, as_json=False, title="Personas", empty="No persona is declared: add a YAML file to personas/.")
+    if programs:
+        show(queue, as_json=False, title="Queue", empty="No run works or waits.")
     show(programs, as_json=False, title="Platform", empty="The platform is not up; start it with `nabi up`.")
 
 

@@ -33,6 +33,7 @@ class Run:
         alive: whether its process runs; None when nobody can tell.
         step: what its process did last; empty before the first step.
         crashes: the steps at which it was killed so far.
+        sentence: what its state says to people.
         gpu_bytes: free GPU memory that its training needs; None where it trains without a GPU.
     """
 
@@ -56,6 +57,7 @@ class Run:
     step: str = ""
     crashes: tuple[str, ...] = ()
     gpu_bytes: int | None = None
+    sentence: str = ""
 
     @property
     def until(self) -> datetime:

@@ -29,10 +29,12 @@ EXPIRY = timedelta(seconds=60)
 KEPT = timedelta(days=1)
 """How long the place where a run's process was is remembered."""
 
-CONTROL = "control loop"
-"""The lease of the control loop that acts."""
+_PERSONA, _RUN, _CONTROL = "persona ", "run ", "control "
 
-_PERSONA, _RUN = "persona ", "run "
+
+def control_lease(server: str) -> str:
+    """The name of the lease of the control loop that acts on a server; several servers may share a database."""
+    return _CONTROL + server
 
 
 def persona_lease(persona_id: str) -> str:

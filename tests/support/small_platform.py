@@ -200,6 +200,17 @@ def small_platform(home: Path, **settings: str) -> Iterator[SmallPlatform]:
         platform.stop()
 
 
+@contextmanager
+def prefect_client(up: SmallPlatform) -> Iterator[Any]:
+    """Prefect's client for a platform's server."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    found = {key: up.environment[key.name] for key in (PREFECT_API_AUTH_STRING, PREFECT_API_URL)}
+    with temporary_settings(found), get_client(sync_client=True) as client:
+        yield client
+
+
 def wait_until(holds: Callable[[], Any], seconds: float, what: str = "") -> float:
     """Waits for something to be true; how long it took."""
     begun = time.monotonic()
