@@ -206,14 +206,18 @@ class RunBook:
             deployed=run.deployment_id is not None,
             replaceable=run.auto_scheduled and as_of is None,
             backfilled=BACKFILLED in run.tags,
-            personas=frozenset(asked or self._platform.personas()),
+            personas=frozenset(asked or self._everybody()),
             whom=", ".join(asked) if asked else "every persona",
-            as_of=datetime.fromisoformat(as_of) if as_of else None,
+            as_of=_moment(as_of),
             alive=self._is_alive(run, leases),
             step=next((lease.doing for lease in leases if lease.doing), ""),
             crashes=steps,
             sentence=state.message or "",
         )
+
+    def _everybody(self) -> list[str]:
+        """By their files' names, which are their ids: a slip in one of the files must not stop the control loop."""
+        return [file.stem for file in self._platform.settings.personas.glob("*.yaml")]
 
     def _is_alive(self, run: FlowRun, leases: list[Lease]) -> bool | None:
         is_alive = any(not self._platform.leases.is_over(lease) for lease in leases)
@@ -229,3 +233,12 @@ class RunBook:
         if run.flow_id not in self._kinds:
             self._kinds[run.flow_id] = KINDS[self._client.read_flow(run.flow_id).name]
         return self._kinds[run.flow_id]
+
+
+def _moment(told: object) -> datetime | None:
+    """A parameter as a point in time; None when it is none, which the run will say by itself."""
+    try:
+        moment = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
