@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,13 @@ def _persona_files(personas_dir: Path) -> list[Path]:
 
 def _read(file: Path) -> Persona | list[_Problem]:
     """The persona of a file, or what is wrong with the file."""
+    return _parsed(file, file.read_bytes())
+
+
+@lru_cache(maxsize=256)  # steps ask for all personas again and again; parsing them takes ten times the reading
+def _parsed(file: Path, content: bytes) -> Persona | list[_Problem]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
         declared: Any = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
