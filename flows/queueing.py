@@ -19,7 +19,7 @@ from nabi.control.backfill import missing
 from nabi.control.decide import HOLD_FOR
 from nabi.control.queue import full, waiting
 from nabi.control.runs import MOMENT, Run, Situation
-from nabi.errors import QueueFull
+from nabi.errors import RunQueueFull
 from nabi.personas.model import Preset
 from nabi.registry.journal import DECIDED
 from nabi.wiring import get_platform
@@ -65,13 +65,13 @@ def submit(
         queue: `high`, `normal` or `low`.
 
     Raises:
-        QueueFull: as many runs wait as may wait; says which.
+        RunQueueFull: as many runs wait as may wait; says which.
     """
     with get_client(sync_client=True) as client:
         line = _line(RunBook(client, get_platform()).read())
         situation = _situation()
         if len(line) >= situation.max_waiting:
-            raise QueueFull(full(line, situation))
+            raise RunQueueFull(full(line, situation))
         run = client.create_flow_run_from_deployment(
             client.read_deployment_by_name(LOOP).id,
             parameters=_parameters(persona_ids, as_of, preset),

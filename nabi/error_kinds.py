@@ -111,7 +111,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Kind.NO_SPACE, ("nabi.errors.NoSpaceError",)),
     Rule(Kind.BAD_CONFIGURATION, ("nabi.errors.ConfigError",)),
     Rule(Kind.BAD_DATA, ("nabi.errors.DataError", "nabi.errors.ModelError")),
-    Rule(Kind.TAKEN_OVER, ("nabi.errors.LeaseLost",)),
+    Rule(Kind.TAKEN_OVER, ("nabi.errors.LeaseLost", "nabi.errors.PersonaBusy")),
     # Memory, on a GPU and off
     Rule(Kind.OUT_OF_MEMORY, ("MemoryError", "torch.OutOfMemoryError")),
     Rule(Kind.OUT_OF_MEMORY, ("RuntimeError", "torch.AcceleratorError"), _says(_NO_MEMORY_LEFT)),

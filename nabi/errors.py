@@ -75,5 +75,5 @@ class PersonaBusy(NabiError):
     """Another run works on the persona; one at a time."""
 
 
-class QueueFull(NabiError):
+class RunQueueFull(NabiError):
     """As many runs wait as may wait (requirement A6)."""

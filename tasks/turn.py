@@ -23,9 +23,8 @@ from prefect.states import Cancelled, Scheduled
 from nabi.control.decide import HOLD_FOR
 from nabi.control.holds import being_taught, earlier_window, no_room
 from nabi.control.queue import superseded
-from nabi.control.runs import MOMENT, Situation, Working
-from nabi.errors import PersonaBusy
-from nabi.registry.leases import persona_lease, run_lease
+from nabi.control.runs import Situation
+from nabi.registry.leases import Lease, persona_busy, persona_lease, run_lease
 from nabi.wiring import get_platform
 from tasks.runs import RunBook, working_under
 from tasks.sense import sense
@@ -74,25 +73,20 @@ def _take_or_go_back(persona_ids: list[str] | None, saturated: str | None) -> No
         if mine := next((stale for stale in superseded(queue, Situation()) if stale.run_id == me.id), None):
             _leave(client, Cancelled(name=mine.name, message=mine.sentence))
         reason = earlier_window(me, runs) or no_room(me, Situation(saturated=saturated))
-        reason = reason or being_taught(me, runs, _take(persona_ids))
+        reason = reason or being_taught(me, runs, map(working_under, _take(persona_ids)))
         if reason:
             until = datetime.now(UTC) + HOLD_FOR
             _leave(client, Scheduled(name=reason.name, scheduled_time=until, message=reason.sentence))
 
 
 def _take_or_refuse(persona_ids: list[str] | None) -> None:
-    for busy in _take(persona_ids):
-        step = f", at {busy.step}" if busy.step else ""
-        raise PersonaBusy(
-            f"{busy.persona} is being taught by another run (on {busy.where} since {busy.since:{MOMENT}}{step}).",
-            fix="One run a persona at a time: start this one again when that has ended.",
-        )
+    for other in _take(persona_ids):
+        raise persona_busy(other)
 
 
-def _take(persona_ids: list[str] | None) -> list[Working]:
-    """Takes the personas; those who work on one of them, empty when all are ours."""
-    others = get_platform().holding.take(_leases_of(persona_ids), str(flow_run.id))
-    return [working_under(lease) for lease in others]
+def _take(persona_ids: list[str] | None) -> tuple[Lease, ...]:
+    """Takes the personas; those of others that stand in the way, empty when all are ours."""
+    return get_platform().holding.take(_leases_of(persona_ids), str(flow_run.id))
 
 
 def _leases_of(persona_ids: list[str] | None) -> list[str]:

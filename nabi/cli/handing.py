@@ -34,7 +34,7 @@ def ensure_only_up(queue: str | None, wait: bool) -> None:
     """
     if queue is not None or not wait:
         raise ConfigError(
-            "the platform is not up, so there is no queue and nobody to go on with it",
+            "the platform is not up, so there is no queue and nobody to go on with it.",
             where="--queue" if queue is not None else "--no-wait",
             fix="Start it with `nabi up`, or leave the option out to run it here.",
         )
@@ -46,7 +46,7 @@ def hand_over(
     """Queues one run; whether it ended well, or is queued when nobody waits for it.
 
     Raises:
-        QueueFull: as many runs wait as may wait.
+        RunQueueFull: as many runs wait as may wait.
         ConfigError: there is no such queue.
     """
     from nabi.control.runs import QUEUES

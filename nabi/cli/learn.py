@@ -212,7 +212,9 @@ def run_here(settings: Settings, persona_ids: Sequence[str], ends: Sequence[date
         PersonaBusy: another run works on one of the personas.
     """
     from nabi.errors import PersonaBusy
+    from nabi.wiring import get_platform
 
+    get_platform().leases.ensure_free(persona_ids)
     ended_well = True
     with orchestrated(settings):
         from flows.continuous_learning import continuous_learning
@@ -261,10 +263,13 @@ def orchestrated(settings: Settings) -> Iterator[None]:
     os.environ.update(server.environment)
     console.print("starting the Prefect server …")
     with serving(server, settings.state / "logs"), progress_lines():
-        yield
-        from flows.reporting import send_remaining_logs
+        try:
+            yield
+        finally:
+            # Also after an error: what still waits when the server is gone would keep this process from ending.
+            from flows.reporting import send_remaining_logs
 
-        send_remaining_logs()
+            send_remaining_logs()
 
 
 def _finish_deletions() -> None:

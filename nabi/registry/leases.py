@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from nabi.database.engine import Database
 from nabi.database.tables import LeaseRow
-from nabi.errors import LeaseLost
+from nabi.errors import LeaseLost, PersonaBusy
 from nabi.resources.processes import ProcessId, is_alive, this_process
 
 BEAT = timedelta(seconds=10)
@@ -159,6 +159,17 @@ class Leases:
                 if self.is_over(_lease(row)):
                     session.delete(row)
 
+    def ensure_free(self, persona_ids: Iterable[str]) -> None:
+        """A look ahead, for whoever would rather not begin in vain; only taking the leases is sure.
+
+        Raises:
+            PersonaBusy: somebody works on one of the personas.
+        """
+        wanted = {persona_lease(persona_id) for persona_id in persona_ids}
+        for lease in self.held():
+            if lease.name in wanted and not self.is_over(lease):
+                raise persona_busy(lease)
+
     def held(self) -> list[Lease]:
         """Every lease that is not free, over or not."""
         with self._database.read() as session:
@@ -189,6 +200,16 @@ def _checked(session: Session, lease: Lease) -> LeaseRow:
             fix="Nothing is to be done: what this process began is done there.",
         )
     return row
+
+
+def persona_busy(lease: Lease) -> PersonaBusy:
+    """What to tell somebody who wants to work on a persona that another run works on."""
+    step = f", at {lease.doing}" if lease.doing else ""
+    since = f"{lease.acquired_at:%Y-%m-%d %H:%M %Z}"
+    return PersonaBusy(
+        f"{persona_of(lease)} is being taught by another run (on {lease.process.host} since {since}{step}).",
+        fix="One run a persona at a time: start this one again when that has ended.",
+    )
 
 
 def _process(row: LeaseRow) -> ProcessId:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nabi.database.engine import Database
-from nabi.errors import LeaseLost
+from nabi.errors import LeaseLost, PersonaBusy
 from nabi.registry.holding import Holding
 from nabi.registry.leases import EXPIRY, Lease, Leases, check, persona_lease, run_lease
 from nabi.resources.processes import ProcessId, is_alive, this_process
@@ -137,6 +137,16 @@ def test_a_living_process_of_this_host_keeps_its_lease_though_the_clock_moves_a_
     Leases(database, clock=clock).acquire(["nabiyam"], "run-1")
     clock.now += timedelta(days=1)
     assert Leases(database, clock=clock).acquire(["nabiyam"], "run-2").others
+
+
+def test_who_looks_ahead_is_told_who_is_at_work_since_when_and_at_what(database: Database, clock: Clock) -> None:
+    elsewhere, mine = on_host(database, clock, "a"), on_host(database, clock, "b")
+    elsewhere.beat(elsewhere.acquire([persona_lease("nabiyam")], "run-1").mine, "train")
+    mine.ensure_free(["hana"])
+    with pytest.raises(PersonaBusy, match=r"nabiyam is being taught .* \(on a since 2026-07-01 03:00 UTC, at train\)"):
+        mine.ensure_free(["hana", "nabiyam"])
+    clock.now += EXPIRY + timedelta(seconds=1)
+    mine.ensure_free(["nabiyam"])
 
 
 def test_runs_that_ended_long_ago_are_forgotten_and_personas_never(database: Database, clock: Clock) -> None:
