@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
 
 from nabi.control.actions import (
@@ -117,7 +118,11 @@ class RunBook:
     def carry_out(self, action: Action) -> None:
         """Does what was decided, unless the run changed since it was read: then the next look decides anew."""
         run_id = UUID(action.run_id)
-        if self._client.read_flow_run(run_id).state_id != self._seen.get(action.run_id):
+        try:
+            state_id = self._client.read_flow_run(run_id).state_id
+        except ObjectNotFound:
+            return  # somebody deleted it in the pages
+        if state_id != self._seen.get(action.run_id):
             return
         logger.info("run %s: %s", action.run_id, action)
         match action:
