@@ -19,7 +19,7 @@ from tasks.filter import keep_usable
 from tasks.forget import finish_deletions_first
 from tasks.gate import judge
 from tasks.snapshot import take_snapshot
-from tasks.train import train_candidate
+from tasks.train import train_candidate, train_together
 from tasks.turn import our_turn
 
 
@@ -55,6 +55,7 @@ def continuous_learning(
                     endings.append(skip(filled, why))
                 else:
                     due.append(take_snapshot(filled))
+        train_together(due, preset)
         for snapshot in due:
             with each_fails_alone(snapshot.window, endings):
                 candidate = train_candidate(snapshot, preset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,13 @@ def code_commit() -> str:
         return UNKNOWN
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_BY_RUNS)
     return f"{head}-dirty" if changed else head
+
+
+@cache
+def lock_digest() -> str:
+    """The sha256 of `requirements.lock`: which libraries the code was tested with; `unknown` where it does not lie."""
+    lock = Path(__file__).resolve().parent.parent / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else UNKNOWN
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -21,6 +21,7 @@ from nabi.cli import (
     look,
     notices,
     personas,
+    reproduce,
     review,
     serve,
     tour,
@@ -66,6 +67,7 @@ app.command("rollback")(adapters.rollback)
 app.command("notices")(notices.notices)
 app.command("forget")(forget.forget)
 app.command("lineage")(lineage.lineage)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(base.app, name="base")
 app.add_typer(catalogue.app, name="catalogue")

@@ -84,7 +84,8 @@ def prompts_needed(deviation: float, gain: float, level: float, *, min_gain: flo
     reach = min((gain - min_gain) / norm.ppf(0.9), (gain - certain_gain) / (norm.ppf(0.9) + norm.ppf(1 - level)))
     if reach <= 0:
         raise ValueError(f"a gain of {gain:g} is never let through where {min_gain:g} is asked for")
-    return ceil((deviation / reach) ** 2)
+    num: int = ceil((deviation / reach) ** 2)
+    return num
 
 
 def _standard_error(before: Qualities, after: Qualities, estimate: float) -> float:

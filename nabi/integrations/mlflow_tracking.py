@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # read when mlflow is imported
@@ -222,6 +223,18 @@ class Tracker:
         self._client.log_text(run_id, text, name)
 
     @_asks("reading an experiment")
+    def read_text(self, run_id: str, name: str) -> str:
+        """A text artifact of a run.
+
+        Raises:
+            ModelError: the run has none of this name.
+        """
+        with _plain_errors(f"reading {name}"), TemporaryDirectory() as folder:
+            try:
+                return Path(self._client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+            except OSError as error:
+                raise ModelError(f"the run keeps no {name} ({error})", where=run_id) from error
+
     def experiment_id(self, persona_id: str) -> str | None:
         """The persona's experiment, for a link into the UI; None before its first run."""
         experiment = self._client.get_experiment_by_name(persona_id)

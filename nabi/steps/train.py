@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nabi.errors import NabiError
 from nabi.personas.model import Persona, Preset
-from nabi.provenance import code_commit
+from nabi.provenance import code_commit, lock_digest
 from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Snapshot
-from nabi.training.adapter import read_manifest
-from nabi.training.base_model import BaseRef
+from nabi.training.adapter import library_versions, read_manifest
+from nabi.training.base_model import BaseRef, resolve_base
 from nabi.training.checkpoint import Every
 from nabi.training.recipe import Recipe, resolve_recipe
 from nabi.training.train import TrainingJob, TrainingResult
 from nabi.training.worker import train_in_own_process
+from nabi.training.worker import train_together as run_together
 from nabi.wiring import Platform
 
 logger = logging.getLogger("nabi.progress")
+
+JOB_RECORD = "training/job.json"
+"""Where a run keeps all arguments of its training, for `nabi reproduce`."""
 
 # What an adapter's weights mean: it can be gone on from only with the same.
 _SHAPING = ("r", "alpha", "target_modules", "rslora", "dora")
@@ -35,6 +41,8 @@ def train_candidate(
     job = training_job(platform, persona, snapshot, preset)
     tracker = platform.tracker
     tracker.log_params(snapshot.run_id, _params(job))
+    tracker.log_tags(snapshot.run_id, _record(platform, job))
+    tracker.log_text(snapshot.run_id, job.model_dump_json(indent=2), JOB_RECORD)
     result = train_in_own_process(job, on_progress)
     _log_result(platform, snapshot.run_id, job, result)
     version = platform.registry.register(
@@ -55,6 +63,41 @@ def train_candidate(
     )
 
 
+@uses_words
+def train_together(
+    platform: Platform,
+    snapshots: Sequence[Snapshot],
+    preset: Preset | None,
+    on_progress: Callable[[Snapshot, float, str], None],
+) -> int:
+    """Trains the adapters of several personas in one process, each base loaded once; how many came to stand.
+
+    The finished folders lie where `train_candidate` will look for them. A persona that fails here is only told of:
+    `train_candidate` trains it again by itself, from its checkpoint where it may, and its error is that persona's own.
+    """
+    if len(snapshots) < 2:
+        return 0
+    jobs: list[TrainingJob] = []
+    served: list[Snapshot] = []
+    for snapshot in snapshots:
+        try:
+            jobs.append(training_job(platform, platform.persona(snapshot.window.persona_id), snapshot, preset))
+        except NabiError as error:
+            logger.warning("%s cannot be trained with the others: %s", snapshot.window.persona_id, error)
+        else:
+            served.append(snapshot)
+    # Those of one base follow each other, so that it stays in memory.
+    order = sorted(range(len(jobs)), key=lambda place: (jobs[place].base_model, jobs[place].recipe.four_bit))
+    outcomes = run_together(
+        [jobs[place] for place in order],
+        lambda place, share, message: on_progress(served[order[place]], share, message),
+    )
+    for place, outcome in zip(order, outcomes, strict=True):
+        if isinstance(outcome, NabiError):
+            logger.warning("%s could not be trained with the others: %s", jobs[place].persona_id, outcome)
+    return sum(not isinstance(outcome, NabiError) for outcome in outcomes)
+
+
 def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, preset: Preset | None) -> TrainingJob:
     """Everything the training process needs, from the declaration and the dataset version."""
     data = platform.datasets.checkout(snapshot.version, persona.id)
@@ -68,7 +111,7 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
         base_model=base.name,
         models_dir=platform.settings.models,
         train_file=data / "train.jsonl",
-        holdout_file=_loss_file(data),
+        holdout_file=loss_file(data),
         recipe=recipe,
         seed=platform.settings.seed,
         out_dir=platform.registry.candidate_folder(persona.id, label),
@@ -100,10 +143,21 @@ def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe) 
     return folder
 
 
-def _loss_file(data: Path) -> Path:
+def loss_file(data: Path) -> Path:
     """Where the holdout loss is measured: the held-out logs, or the anchors while there are none."""
     holdout = data / "holdout.jsonl"
     return holdout if holdout.is_file() and holdout.stat().st_size else data / "anchors.jsonl"
+
+
+def _record(platform: Platform, job: TrainingJob) -> dict[str, str]:
+    """What a repetition of this training has to meet, beside its arguments (requirement C7)."""
+    return {
+        "commit": job.commit,
+        "code_dirty": str(job.commit.endswith("-dirty")),
+        "lock_sha256": lock_digest(),
+        "base_revision": resolve_base(job.base_model, platform.settings.models).revision,
+        "libraries": json.dumps(library_versions(), sort_keys=True),
+    }
 
 
 def _params(job: TrainingJob) -> dict[str, object]:
@@ -125,6 +179,11 @@ def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: Train
             f"{asked} samples at once did not fit; {result.rows} at once, {job.recipe.samples_a_step} a step as before"
         )
         platform.tracker.log_tags(run_id, {"out_of_memory": told})
+    manifest = read_manifest(result.adapter_dir)
+    measured = {name: str(manifest.arguments[name]) for name in ("threads", "precision", "four_bit")}
+    hardware = json.dumps(result.hardware, sort_keys=True)
+    record = {**measured, "tokenizer_sha256": manifest.tokenizer_sha256, "hardware": hardware}
+    platform.tracker.log_tags(run_id, record)
     platform.tracker.log_curve(run_id, [(step, "train/loss", loss) for step, loss in result.losses])
     figures = {
         "train/final_loss": result.train_loss,

@@ -112,6 +112,25 @@ def load_base(ref: BaseRef, *, four_bit: bool = False, threads: int | None = Non
     return LoadedBase(model=model, tokenizer=tokenizer, ref=ref, device=device)
 
 
+class LoadedBases:
+    """The base that was loaded last: the next training over it takes it from memory."""
+
+    def __init__(self) -> None:
+        self._held: tuple[tuple[str, bool, int | None], LoadedBase] | None = None
+
+    def get(self, ref: BaseRef, *, four_bit: bool, threads: int | None) -> LoadedBase:
+        """`load_base`, unless it is the one in memory, which otherwise makes room first."""
+        key = (ref.revision, four_bit, threads)
+        if self._held is None or self._held[0] != key:
+            self._held = None
+            self._held = (key, load_base(ref, four_bit=four_bit, threads=threads))
+        return self._held[1]
+
+    def drop(self) -> None:
+        """Let go of it: somebody left it in a state that is not known."""
+        self._held = None
+
+
 def _no_room(ref: BaseRef, device: str) -> OutOfMemory:
     place = "the GPU" if device == "cuda" else "this machine"
     return OutOfMemory(f"{place} has too little memory for the base model", where=ref.name, fix=_MAKE_ROOM)

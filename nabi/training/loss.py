@@ -58,7 +58,7 @@ def token_losses(model: Any, batch: dict[str, Tensor]) -> Tensor:
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     body = inner.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
     states, head = body.last_hidden_state[keep], inner.get_output_embeddings()
-    parts = zip(states.split(chunk), targets[learned].split(chunk), strict=True)
+    parts = zip(torch.split(states, chunk), torch.split(targets[learned], chunk), strict=True)
     return torch.cat([checkpoint(_head_loss, head, some, wanted, use_reentrant=False) for some, wanted in parts])
 
 

@@ -13,8 +13,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,13 @@ from nabi.training.adapter import (
 from nabi.training.base_model import (
     BaseRef,
     LoadedBase,
+    LoadedBases,
     context_length,
-    load_base,
     precision,
     resolve_base,
 )
 from nabi.training.checkpoint import Checkpoints, Every
+from nabi.training.hardware import hardware
 from nabi.training.libraries import require_libraries
 from nabi.training.plan import Plan, plan_training, this_machine
 from nabi.training.progress import Progress
@@ -93,15 +95,39 @@ class TrainingResult(Frozen):
     rows: int
     resumed_at: int
     seconds: float
+    hardware: dict[str, str]
 
 
-def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
+def train_adapters(
+    jobs: Sequence[TrainingJob],
+    on_progress: Callable[[int, float, str], None],
+    on_end: Callable[[int, TrainingResult | NabiError], None],
+) -> None:
+    """Train many adapters in this process, one after another; a base is loaded once for all that follow each other.
+
+    On a CPU this is the fast way: several adapters in one batch measured 0.66 times the speed. A failure is told as
+    that job's end and keeps no other from its training.
+
+    Args:
+        on_progress: gets the job's place in `jobs`, the share done and a line for people.
+        on_end: gets the job's place and what became of it.
+    """
+    bases = LoadedBases()
+    for place, job in enumerate(jobs):
+        try:
+            on_end(place, train_adapter(job, partial(on_progress, place), bases))
+        except NabiError as error:
+            on_end(place, error)
+
+
+def train_adapter(job: TrainingJob, on_progress: Progress, bases: LoadedBases | None = None) -> TrainingResult:
     """Train, verify and save one adapter in this process.
 
     Args:
         job: files, recipe, seed and provenance; `out_dir` must not exist yet, or hold this job's adapter;
             `start_adapter` is a folder whose weights are gone on from, None for a fresh adapter.
         on_progress: gets the share done (0 to 1) and a line for people.
+        bases: where a base may be in memory already, and stays for the next; as it was, whatever happens here.
 
     Returns:
         `train_loss` is the mean of the last epoch, `holdout_loss` None when the holdout file is empty, `num_tokens`
@@ -129,14 +155,20 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
         logger.warning("%s", plan.warning)
     on_progress(0.0, plan.warning or f"{len(train)} samples; loading {ref.name}")
     rows = job.rows or job.recipe.batch_size
-    with _memory_errors(rows), _checkpoints(job, provenance) as checkpoints, _partial(job.out_dir) as partial:
-        base = load_base(ref, four_bit=plan.four_bit, threads=threads)
+    with (
+        _memory_errors(rows),
+        _checkpoints(job, provenance) as checkpoints,
+        _partial(job.out_dir) as folder,
+        _borrowed(bases or LoadedBases(), ref, plan, threads) as base,
+    ):
         learned, held = _tokenise(job, base, train), _tokenise(job, base, holdout) if holdout else None
         fitted = _fit(job, base, learned, held, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
-        result = _result(job, fitted, learned, rows=rows, num_read=len(train), seconds=time.monotonic() - started)
-        digest = _save(partial, provenance, base, fitted, result)
-        verify_adapter(partial, ref)
-        partial.rename(job.out_dir)
+        seconds = time.monotonic() - started
+        result = _result(job, fitted, learned, rows=rows, num_read=len(train), seconds=seconds, device=base.device)
+        digest = _save(folder, provenance, base, fitted, result)
+        fitted.model.unload()
+        verify_adapter(folder, ref)
+        folder.rename(job.out_dir)
     on_progress(1.0, f"adapter saved, loss {result.train_loss:.2f}")
     return result.model_copy(update={"digest": digest, "seconds": time.monotonic() - started})
 
@@ -158,15 +190,16 @@ def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Pro
             "four_bit": plan.four_bit,
             "system_prompt": job.system_prompt,
             "uses_facts": job.uses_facts,
-            "train_sha256": _sha256(job.train_file),
-            "holdout_sha256": _sha256(job.holdout_file),
+            "train_sha256": file_digest(job.train_file),
+            "holdout_sha256": file_digest(job.holdout_file),
             "start_sha256": read_manifest(job.start_adapter).weights_sha256 if job.start_adapter else None,
         },
         libraries=library_versions(),
     )
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -222,7 +255,7 @@ def _fit(
 
 
 def _result(
-    job: TrainingJob, fitted: Fitted, learned: Tokenised, *, rows: int, num_read: int, seconds: float
+    job: TrainingJob, fitted: Fitted, learned: Tokenised, *, rows: int, num_read: int, seconds: float, device: str
 ) -> TrainingResult:
     return TrainingResult(
         adapter_dir=job.out_dir,
@@ -238,6 +271,7 @@ def _result(
         rows=rows,
         resumed_at=fitted.resumed_at,
         seconds=seconds,
+        hardware=hardware(device),
     )
 
 
@@ -259,6 +293,16 @@ def _save(folder: Path, provenance: Provenance, base: LoadedBase, fitted: Fitted
         },
     )
     return manifest.weights_sha256
+
+
+@contextmanager
+def _borrowed(bases: LoadedBases, ref: BaseRef, plan: Plan, threads: int) -> Iterator[LoadedBase]:
+    """The base without an adapter; after a failure it may still carry one, so it is not kept."""
+    try:
+        yield bases.get(ref, four_bit=plan.four_bit, threads=threads)
+    except BaseException:
+        bases.drop()
+        raise
 
 
 @contextmanager

@@ -64,10 +64,7 @@ def fit(
         ModelError: the base has none of the target modules, `start` does not fit the recipe, or the loss is no
             number any more.
     """
-    if base.device == "cpu" and max(len(sample.input_ids) for sample in train) <= _SHORT:
-        base.model.set_attn_implementation("eager")
-    if recipe.recompute:
-        base.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    _prepare(base, recipe, max(len(sample.input_ids) for sample in train))
     set_seed(seed)
     model = _with_adapter(base, recipe)
     if start is not None:
@@ -90,6 +87,15 @@ def fit(
         num_steps=learner.step,
         resumed_at=saved.step if saved else 0,
     )
+
+
+def _prepare(base: LoadedBase, recipe: Recipe, longest: int) -> None:
+    """Set the base up for these samples, whatever a training before this one left switched on."""
+    base.model.set_attn_implementation("eager" if base.device == "cpu" and longest <= _SHORT else "sdpa")
+    if recipe.recompute:
+        base.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    elif base.model.is_activation_checkpointing:
+        base.model.activation_checkpointing_disable()
 
 
 def _train(

@@ -1,8 +1,8 @@
-"""A training in a process of its own: its memory goes back whole, and its death cannot take the caller along.
+"""Trainings in a process of their own: its memory goes back whole, and its death cannot take the caller along.
 
-`train_in_own_process` starts `python -m nabi.training.worker JOBFILE`. The child writes one JSON object a line to
-stdout (progress, then a result or an error) and everything else to stderr. It ends by itself when its stdin closes,
-which happens when the parent dies, however it dies.
+`train_together` starts `python -m nabi.training.worker JOBFILE`. The child writes one JSON object a line to stdout
+(each job's progress, then its result or its error) and everything else to stderr. It ends by itself when its stdin
+closes, which happens when the parent dies, however it dies.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
+from pydantic import TypeAdapter
 
 import nabi.errors
 from nabi.errors import NabiError, OutOfMemory, TransientError
 from nabi.training.progress import Progress
-from nabi.training.train import TrainingJob, TrainingResult, train_adapter
+from nabi.training.train import TrainingJob, TrainingResult, train_adapter, train_adapters
 
 logger = logging.getLogger(__name__)
 
+_Jobs = TypeAdapter(list[TrainingJob])
 _STDERR_LINES = 40
 _GRACE_SECONDS = 5.0
 # The machine's count and this container's.
@@ -57,50 +60,78 @@ def training_environment(threads: int | None) -> dict[str, str]:
 
 
 def train_in_own_process(job: TrainingJob, on_progress: Progress) -> TrainingResult:
-    """`train_adapter` in a child process; an error of nabi's comes back as the class that the child raised.
-
-    Where memory runs out, a new child goes on from the newest checkpoint with half as many samples at once, down to
-    one. A step still sees as many samples as the recipe says, in twice as many parts, and weighs each token alike.
+    """`train_together` for one job.
 
     Raises:
         OutOfMemory: one sample at a time does not fit the memory either.
         TransientError: a signal ended the child.
         NabiError: what the child raised, or that it died for a reason it could not tell.
     """
-    rows = job.rows or job.recipe.batch_size
-    while True:
-        try:
-            return _train_once(job.model_copy(update={"rows": rows}), on_progress)
-        except OutOfMemory as error:
-            if rows == 1:
-                raise
-            halved = rows // 2
-            logger.warning("%s; going on with %d of a step's %d", error.what, halved, job.recipe.samples_a_step)
-            rows = halved
+    if job.out_dir.exists():
+        return train_adapter(job, on_progress)  # a glance, no training: no process is worth starting
+    (outcome,) = train_together([job], lambda _place, share, message: on_progress(share, message))
+    if isinstance(outcome, NabiError):
+        raise outcome
+    return outcome
 
 
-def _train_once(job: TrainingJob, on_progress: Progress) -> TrainingResult:
+def train_together(
+    jobs: Sequence[TrainingJob], on_progress: Callable[[int, float, str], None]
+) -> list[TrainingResult | NabiError]:
+    """Train many adapters in one child process, each base loaded once; what became of each job, in their order.
+
+    An error of nabi's comes back as the class that the child raised, as the job's outcome. A child that dies takes the
+    job at hand with it; another one goes on with the rest. Where memory runs out, a new child goes on from the job's
+    newest checkpoint with half as many samples at once, down to one. A step still sees as many samples as the recipe
+    says, in twice as many parts, and weighs each token alike.
+    """
+    outcomes: dict[int, TrainingResult | NabiError] = {}
+    rows = [job.rows or job.recipe.batch_size for job in jobs]
+    while waiting := [place for place in range(len(jobs)) if place not in outcomes]:
+        again = [jobs[place].model_copy(update={"rows": rows[place]}) for place in waiting]
+        told = _train_once(again, partial(_renamed, on_progress, waiting))
+        for number, outcome in told.items():
+            place = waiting[number]
+            if isinstance(outcome, OutOfMemory) and rows[place] > 1:
+                whole, rows[place] = jobs[place].recipe.samples_a_step, rows[place] // 2
+                logger.warning("%s; going on with %d of a step's %d", outcome.what, rows[place], whole)
+            else:
+                outcomes[place] = outcome
+    return [outcomes[place] for place in range(len(jobs))]
+
+
+def _renamed(
+    on_progress: Callable[[int, float, str], None], places: Sequence[int], number: int, share: float, message: str
+) -> None:
+    on_progress(places[number], share, message)
+
+
+def _train_once(
+    jobs: Sequence[TrainingJob], on_progress: Callable[[int, float, str], None]
+) -> dict[int, TrainingResult | NabiError]:
     with tempfile.TemporaryDirectory(prefix="nabi-job-") as folder:
-        job_file = Path(folder) / "job.json"
-        job_file.write_text(job.model_dump_json(), encoding="utf-8")
-        return _run_child([sys.executable, "-m", "nabi.training.worker", str(job_file)], job, on_progress)
+        job_file = Path(folder) / "jobs.json"
+        job_file.write_bytes(_Jobs.dump_json(list(jobs)))
+        return _run_child([sys.executable, "-m", "nabi.training.worker", str(job_file)], jobs, on_progress)
 
 
-def _run_child(command: list[str], job: TrainingJob, on_progress: Progress) -> TrainingResult:
-    environment = os.environ | training_environment(job.threads)
+def _run_child(
+    command: list[str], jobs: Sequence[TrainingJob], on_progress: Callable[[int, float, str], None]
+) -> dict[int, TrainingResult | NabiError]:
+    """The outcomes that the child told, by the jobs' number; the one that it died of, if it did, among them."""
+    environment = os.environ | training_environment(jobs[0].threads)
     kills_before = _oom_kills()
     with _child(command, environment) as child:
         tail: deque[str] = deque(maxlen=_STDERR_LINES)
         reader = threading.Thread(target=_drain, args=(child.stderr, tail), daemon=True)
         reader.start()
-        outcome = _follow(child.stdout, on_progress)
+        outcomes = _follow(child.stdout, on_progress)
         code = child.wait()
         reader.join(_GRACE_SECONDS)
-    if outcome is not None and outcome["kind"] == "result":
-        return TrainingResult.model_validate(outcome["result"])
-    if outcome is not None:
-        raise _raised(outcome)
-    raise _died(code, tail, for_memory=kills_before is None or _oom_kills() != kills_before)
+    if len(outcomes) < len(jobs):
+        for_memory = kills_before is None or _oom_kills() != kills_before
+        outcomes[len(outcomes)] = _died(code, tail, for_memory=for_memory)
+    return outcomes
 
 
 @contextlib.contextmanager
@@ -136,16 +167,20 @@ def _drain(stream: IO[str] | None, tail: deque[str]) -> None:
         logger.debug("training: %s", line.rstrip())
 
 
-def _follow(stream: IO[str] | None, on_progress: Progress) -> dict[str, Any] | None:
-    """Pass the progress on; the last line that is a result or an error, None when there was none."""
-    outcome: dict[str, Any] | None = None
+def _follow(
+    stream: IO[str] | None, on_progress: Callable[[int, float, str], None]
+) -> dict[int, TrainingResult | NabiError]:
+    """Pass the progress on; what became of each job that came to an end."""
+    outcomes: dict[int, TrainingResult | NabiError] = {}
     for line in stream or ():
         message = json.loads(line)
         if message["kind"] == "progress":
-            on_progress(message["share"], message["message"])
+            on_progress(message["job"], message["share"], message["message"])
+        elif message["kind"] == "result":
+            outcomes[message["job"]] = TrainingResult.model_validate(message["result"])
         else:
-            outcome = message
-    return outcome
+            outcomes[message["job"]] = _raised(message)
+    return outcomes
 
 
 def _raised(outcome: dict[str, Any]) -> NabiError:
@@ -184,23 +219,27 @@ def _oom_kills() -> int | None:
 
 
 def main(job_file: Path) -> int:
-    """The child: train the job in `job_file`, speak JSON lines on the real stdout, and return the exit status."""
+    """The child: train the jobs in `job_file`, speak JSON lines on the real stdout, and return the exit status."""
     # Libraries print to stdout; only our lines may reach the parent, so everything else goes to stderr.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     _end_with_parent()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 
-    def tell(kind: str, **fields: Any) -> None:
-        channel.write(json.dumps({"kind": kind, **fields}, ensure_ascii=False) + "\n")
+    def tell(kind: str, job: int, **fields: Any) -> None:
+        channel.write(json.dumps({"kind": kind, "job": job, **fields}, ensure_ascii=False) + "\n")
 
-    try:
-        job = TrainingJob.model_validate_json(job_file.read_bytes())
-        result = train_adapter(job, lambda share, message: tell("progress", share=share, message=message))
-    except NabiError as error:
-        tell("error", type=type(error).__name__, what=error.what, where=error.where, fix=error.fix)
-        return 1
-    tell("result", result=result.model_dump(mode="json"))
+    def end(job: int, outcome: TrainingResult | NabiError) -> None:
+        if isinstance(outcome, NabiError):
+            tell("error", job, type=type(outcome).__name__, what=outcome.what, where=outcome.where, fix=outcome.fix)
+        else:
+            tell("result", job, result=outcome.model_dump(mode="json"))
+
+    train_adapters(
+        _Jobs.validate_json(job_file.read_bytes()),
+        lambda job, share, message: tell("progress", job, share=share, message=message),
+        end,
+    )
     return 0
 
 

@@ -16,12 +16,12 @@ from nabi.datasets.files import read_samples
 from nabi.datasets.samples import chat_messages
 from nabi.errors import DataError, ModelError
 from nabi.serving.engine import Engine
-from nabi.training import loss
+from nabi.training import base_model, loss
 from nabi.training.base_model import load_base, resolve_base
 from nabi.training.loss import mean_loss
 from nabi.training.progress import no_progress
 from nabi.training.tokenise import tokenise_samples
-from nabi.training.train import train_adapter
+from nabi.training.train import train_adapter, train_adapters
 
 
 def test_training_learns_and_leaves_the_folder_of_an_adapter(trained_adapter: tuple[Any, Any]) -> None:
@@ -260,3 +260,19 @@ def test_a_dataset_of_samples_beyond_the_context_is_refused_with_the_figure(
     with pytest.raises(DataError, match=r"3 given, 3 longer than 16 tokens"):
         train_adapter(job, no_progress)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_a_base_in_memory_is_taken_by_the_next_training_over_it(
+    trained_adapter: tuple[Any, Any], make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long samples and recomputation before it leave nothing behind that would change a bit."""
+    loads = []
+    monkeypatch.setattr(base_model, "load_base", lambda ref, **how: loads.append(ref.name) or load_base(ref, **how))
+    jobs = []
+    for name, recipe in (("odd", {"recompute": True, "dropout": 0.3, "r": 2, "epochs": 1}), ("usual", {})):
+        (tmp_path / name).mkdir()
+        jobs.append(make_job(tmp_path / name, recipe=recipe))
+    ends: dict[int, Any] = {}
+    train_adapters(jobs, lambda _place, _share, _message: None, ends.__setitem__)
+    assert loads == ["minute"]
+    assert ends[1].digest == trained_adapter[1].digest
