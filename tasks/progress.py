@@ -36,6 +36,11 @@ def enter(window: Window, stage: str) -> None:
     _move(window, percent, words)
 
 
+def reached(window: Window) -> float:
+    """How far the persona's bar has come, in percent."""
+    return _bars[window][1] if window in _bars else 0.0
+
+
 def training_progress(window: Window) -> Callable[[float, str], None]:
     """A callback (share of the training 0..1, message) that moves the bar from 30 to 90 %."""
     last_update, last_line = 0.0, -_POINTS_BETWEEN_LINES
@@ -56,8 +61,7 @@ def training_progress(window: Window) -> Callable[[float, str], None]:
 
 def end(window: Window, sentence: str, *, failed: bool = False) -> None:
     """The bar's last word: full with how the pass ended; after a failure it stays where it was and says why."""
-    reached = _bars[window][1] if window in _bars else 0.0
-    _move(window, reached if failed else 100.0, sentence, last=True, line=False)
+    _move(window, reached(window) if failed else 100.0, sentence, last=True, line=False)
     _bars.pop(window, None)
 
 

@@ -6,7 +6,7 @@ from nabi.personas.model import Preset
 from nabi.steps import train as core
 from nabi.steps.window import Candidate, Snapshot
 from nabi.wiring import get_platform
-from tasks.progress import enter, training_progress
+from tasks.progress import TRAINING_TO, enter, reached, training_progress
 from tasks.resilience import step
 
 
@@ -23,5 +23,6 @@ def train_together(due: list[Snapshot], preset: Preset | None) -> int:
 
 @step("train", of="{snapshot.window.persona_id}", seconds=6 * 3600)
 def train_candidate(snapshot: Snapshot, preset: Preset | None) -> Candidate:
-    enter(snapshot.window, "train")
+    if reached(snapshot.window) < TRAINING_TO:  # else it was trained with the others
+        enter(snapshot.window, "train")
     return core.train_candidate(get_platform(), snapshot, preset, training_progress(snapshot.window))
