@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     answers_at_once: int = Field(default=32, ge=1, description="answers that are computed together")
     max_waiting: int = Field(default=256, ge=1, description="requests that wait for their turn; one more gets a 429")
     requests_per_minute: int = Field(default=1200, ge=1, description="of one token; more get a 429")
+    watch_seconds: float = Field(default=10, gt=0, description="between two looks whether what answers got worse")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="of one request; more gets a 413")
     webhook_url: HttpUrl | None = Field(default=None, description="where notices are posted; see docs/notices.md")
     quiet_days: int = Field(default=7, ge=1, description="days without training or deployment before a person hears")

@@ -18,6 +18,7 @@ from nabi.registry.leases import Leases
 from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
 from nabi.registry.notices import Notices
+from nabi.registry.rollouts import Rollouts
 from nabi.resources.sensors import Limits
 from nabi.settings import Settings, get_settings
 
@@ -89,6 +90,10 @@ class Platform:
         """What makes runs wait."""
         settings = self.settings
         return Limits(cpu=settings.max_cpu, memory=settings.max_memory, gpu=settings.max_gpu)
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        return Rollouts(self.database)
 
     @cached_property
     def lineage(self) -> Lineage:

@@ -1,4 +1,4 @@
-"""`nabi adapters` and `nabi rollback`: versions, what is live, and the way back."""
+"""`nabi adapters`, `promote`, `rollout` and `rollback`: versions, what is live, and the way back."""
 
 from __future__ import annotations
 
@@ -80,13 +80,46 @@ def rollback(
     persona: Annotated[str, typer.Argument(help="persona id")],
     why: Annotated[str, typer.Option(help="kept in the ledger")] = "rolled back by hand",
 ) -> None:
-    """Puts the previous adapter back at once."""
+    """Ends the trial of a candidate, or else puts the previous adapter back; at once."""
+    from nabi.steps.go_live import mirror, roll_back
     from nabi.wiring import get_platform
 
     platform = get_platform()
-    platform.persona(persona)
-    live = platform.registry.rollback(persona, who=getpass.getuser(), why=why)
-    console.print(f"[bold]{live.champion}[/] is live; the way back to {live.previous} is the same command.")
+    console.print(f"[bold]{roll_back(platform, persona, who=getpass.getuser(), why=why)}[/]")
+    mirror(platform, persona)
+
+
+def promote(
+    adapter: Annotated[str, typer.Argument(help="a version such as nabiyam--v3")],
+    why: Annotated[str, typer.Option(help="kept in the ledger")] = "promoted by hand",
+) -> None:
+    """Makes a version live by hand, past the gate."""
+    from nabi.steps.go_live import mirror
+    from nabi.steps.go_live import promote as make_live
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    live = make_live(platform, adapter, who=getpass.getuser(), why=why)
+    back = f"the way back to {live.previous}: nabi rollback PERSONA" if live.previous else "nothing was live before"
+    console.print(f"[bold]{live.champion}[/] is live; {back}.")
+    mirror(platform, adapter.rpartition("--")[0])
+
+
+def rollout(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    share: Annotated[int, typer.Option(help="percent of the sessions")],
+    candidate: Annotated[str | None, typer.Option(help="an adapter version; default: the newest")] = None,
+    why: Annotated[str, typer.Option(help="kept for good")] = "tried by hand",
+) -> None:
+    """Lets a candidate answer a share of the sessions, always the same ones; `nabi rollback` ends it."""
+    from nabi.steps.go_live import try_out
+    from nabi.wiring import get_platform
+
+    trial = try_out(get_platform(), persona, share, candidate=candidate, who=getpass.getuser(), why=why)
+    console.print(
+        f"[bold]{trial.candidate}[/] answers {trial.share} % of the sessions. "
+        f"Then: nabi promote {trial.candidate}, or nabi rollback {persona}."
+    )
 
 
 def _role(name: str, champion: str | None, previous: str | None) -> str:

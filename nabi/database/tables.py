@@ -360,3 +360,38 @@ class AnswerRow(Base):
     violations: Mapped[list[str]] = mapped_column(JSON)
     reaction: Mapped[float | None]
     reacted_at: Mapped[datetime | None]
+
+
+class RolloutRow(Base):
+    """A change of a candidate's trial; the newest row of a persona counts."""
+
+    __tablename__ = "rollouts"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'promoted', 'stopped')", name="state"),
+        CheckConstraint("share BETWEEN 0 AND 100", name="share"),
+        Index(None, "persona_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(Name)
+    candidate: Mapped[str] = mapped_column(Identifier)
+    digest: Mapped[str] = mapped_column(String(128))
+    share: Mapped[int] = mapped_column(Integer)
+    who: Mapped[str]
+    why: Mapped[str]
+
+
+class BarredRow(Base):
+    """A version that must never be live again, since it did worse than the one before it."""
+
+    __tablename__ = "barred"
+    __table_args__ = (Index(None, "persona_id"),)
+
+    adapter_version: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    at: Mapped[datetime]
+    who: Mapped[str]
+    why: Mapped[str]

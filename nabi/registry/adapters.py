@@ -71,7 +71,7 @@ class AdapterVersion:
 
 
 class AdapterRegistry:
-    """Registers, deploys and rolls back adapters.
+    """Registers and deploys adapters.
 
     Args:
         tracker: where versions and their figures are kept.
@@ -144,17 +144,6 @@ class AdapterRegistry:
         logger.info("%s is live (%s)", version.name, why)
         self._tracker.tag_version(version.persona_id, version.number, {"decision": "deployed", "why": why})
         self.mirror(version.persona_id)
-        return live
-
-    def rollback(self, persona_id: str, *, who: str, why: str) -> Live:
-        """Puts the previous champion back at once.
-
-        Raises:
-            ConfigError: the persona has no previous champion.
-        """
-        live = self._ledger.rollback(persona_id, who=who, why=why)
-        logger.info("%s is live again (%s)", live.champion, why)
-        self.mirror(persona_id)
         return live
 
     def reject(self, version: AdapterVersion, *, why: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from sqlalchemy import select
+
 from nabi.conversations.records import Frozen, Moment
 from nabi.database.engine import Database
 from nabi.database.inserts import insert_new
 from nabi.database.tables import AnswerRow
+from nabi.registry.regression import Measured
 
 
 class AnswerRecord(Frozen):
@@ -60,3 +63,18 @@ class Answers:
         with self._database.read() as session:
             row = session.get(AnswerRow, answer_id)
             return row.reaction if row else None
+
+    def measured(
+        self, persona_id: str, adapter_version: str, *, num: int, since: datetime | None = None
+    ) -> list[Measured]:
+        """The newest answers of a version, as `regression` compares them."""
+        chosen = select(AnswerRow).where(
+            AnswerRow.persona_id == persona_id, AnswerRow.adapter_version == adapter_version
+        )
+        if since is not None:
+            chosen = chosen.where(AnswerRow.at >= since)
+        with self._database.read() as session:
+            return [
+                Measured(row.num_chars, row.seconds, bool(row.violations), row.reaction)
+                for row in session.scalars(chosen.order_by(AnswerRow.at.desc()).limit(num))
+            ]

@@ -18,6 +18,7 @@ from nabi.database.tables import LedgerRow
 from nabi.errors import ConfigError, ModelError
 from nabi.registry.leases import Lease, check
 from nabi.registry.notices import note_rollback
+from nabi.registry.rollouts import refuse_barred
 
 Action = Literal["deploy", "rollback", "promote"]
 
@@ -67,6 +68,7 @@ class Ledger:
 
         Raises:
             ModelError: this version was live before with another digest; a version never changes.
+            ConfigError: the version is barred from being live again.
             LeaseLost: another process works on the persona now.
         """
         row = LedgerRow(action="deploy", champion=version, digest=digest, who=who, why=why)
@@ -78,14 +80,20 @@ class Ledger:
             persona_id, LedgerRow(action="promote", champion=version, digest=digest, who=who, why=why)
         )
 
-    def rollback(self, persona_id: str, *, who: str, why: str) -> Live:
+    def rollback(self, persona_id: str, *, who: str, why: str, only_from: str | None = None) -> Live:
         """Swap champion and previous.
+
+        Args:
+            only_from: roll back only while this version is live; else what stands comes back. So two watchers that
+                see the same regression do not roll back twice.
 
         Raises:
             ConfigError: there is no previous version to go back to.
         """
         with self._database.write(lock=_lock(persona_id)) as session:
             standing = _standing(session, persona_id)
+            if standing is not None and only_from not in (None, standing.champion):
+                return _live(standing)
             if standing is None or standing.previous is None:
                 only = f"only {standing.champion} was ever live" if standing else "nothing is live yet"
                 raise ConfigError(
@@ -132,6 +140,7 @@ class Ledger:
             again = row.action == "deploy" and _was_deployed(session, persona_id, row.champion)
             if standing is not None and (again or standing.champion == row.champion):
                 return _live(standing)
+            refuse_barred(session, row.champion)
             return self._append(session, persona_id, row, previous=standing.champion if standing else None)
 
     def _append(self, session: Session, persona_id: str, row: LedgerRow, *, previous: str | None) -> Live:

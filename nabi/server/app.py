@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from nabi.server import chat, deliveries, health, people
+from nabi.server import changes, chat, deliveries, health, people
 from nabi.server.access import Access
 from nabi.server.bodies import BodyLimit
 from nabi.server.hosting import Hosting
@@ -18,6 +18,7 @@ from nabi.server.keeping import Keeper
 from nabi.server.measures import Measures
 from nabi.server.people import Deletions
 from nabi.server.problems import add_handlers
+from nabi.server.watching import Watch
 from nabi.wiring import Platform
 
 
@@ -28,12 +29,15 @@ def make_app(platform: Platform) -> FastAPI:
     measures = Measures(hosting)
     keeper = Keeper(platform, measures)
     deletions = Deletions(platform)
+    watch = Watch(hosting, every_s=settings.watch_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(hosting.start)
         keeper.spool.start()
+        watch.start()
         yield
+        await asyncio.to_thread(watch.stop)
         await asyncio.to_thread(hosting.close)
         await asyncio.to_thread(keeper.spool.stop)
         await asyncio.to_thread(deletions.close)
@@ -55,7 +59,7 @@ def make_app(platform: Platform) -> FastAPI:
     app.state.access = Access(settings.state / "secrets", per_minute=settings.requests_per_minute)
     app.state.started_at = time.time()
     app.include_router(health.router)
-    for part in (chat, people, deliveries):
+    for part in (chat, people, deliveries, changes):
         app.include_router(part.router)
     add_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

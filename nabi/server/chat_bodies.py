@@ -78,6 +78,9 @@ class ChatBody(BaseModel):
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     n: Literal[1] | None = None
     user: Name | None = Field(default=None, description="who asks; kept as a keyed hash, and only with consent")
+    session: Name | None = Field(
+        default=None, description="while a candidate is on trial, one session is always answered by the same version"
+    )
     facts: Annotated[list[dict[Name, Text]], Field(max_length=MAX_FACTS)] | None = Field(
         default=None, description="retrieved items as label → value; missing: looked up in the persona's catalogue"
     )

@@ -13,6 +13,7 @@ from nabi.errors import ConfigError, NabiError
 from nabi.personas.model import Persona
 from nabi.registry.adapters import is_version_name, parse_version_name
 from nabi.registry.ledger import Live
+from nabi.registry.rollouts import Rollout
 from nabi.serving.batching import BatchEngine
 from nabi.serving.residents import Adapter
 from nabi.serving.routing import Route, Routes, RouteTable, Wanted
@@ -89,25 +90,30 @@ class Hosting:
         return find_facts(catalogue, question, history, now, persona.bootstrap.daily_limit).facts
 
     def _wanted(self) -> Wanted:
-        live = self.platform.ledger.all_live()
+        live, trials = self.platform.ledger.all_live(), self.platform.rollouts.all_running()
         return {
-            persona_id: self._wanted_route(persona, live.get(persona_id))
+            persona_id: self._wanted_route(persona, live.get(persona_id), trials.get(persona_id))
             for persona_id, persona in self._personas().items()
         }
 
-    def _wanted_route(self, persona: Persona, live: Live | None) -> Route | NabiError:
+    def _wanted_route(self, persona: Persona, live: Live | None, trial: Rollout | None) -> Route | NabiError:
         try:
+            base = self.platform.base(persona)
             adapter = Adapter(live.champion, live.digest, self._folder(live.champion)) if live else None
-            return Route(persona, self.platform.base(persona), adapter)
+            if trial is None or (adapter and adapter.name == trial.candidate):
+                return Route(persona, base, adapter)
+            candidate = Adapter(trial.candidate, trial.digest, self._folder(trial.candidate))
+            return Route(persona, base, adapter, candidate, trial.share)
         except NabiError as error:
             return error
 
     def _prepare(self, route: Route) -> None:
         engine = self.engine(route.base)
-        if route.adapter is not None:
-            champions = {other.adapter.name for other in self.table.routes.values() if other.adapter}
-            engine.residents.keep({*champions, route.adapter.name})
-            engine.preload(route.adapter)
+        known = {adapter.name for other in self.table.routes.values() for adapter in other.adapters}
+        engine.residents.keep({*known, *(adapter.name for adapter in route.adapters)})
+        for adapter in route.adapters:
+            engine.preload(adapter)
+        self.platform.catalogue(route.persona)  # read before the first question, not during it
 
     def _version_route(self, name: str) -> Route:
         persona_id, _number = parse_version_name(name)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from nabi.errors import NabiError
 from nabi.personas.model import Persona
+from nabi.registry.rollouts import is_chosen
 from nabi.serving.residents import Adapter
 from nabi.training.base_model import BaseRef
 
@@ -24,16 +25,33 @@ EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who answers for a persona. `adapter` is None while the bare base does."""
+    """Who answers for a persona. `adapter` is None while the bare base does.
+
+    While a candidate is on trial, `for_session` tells which of the two answers a session.
+    """
 
     persona: Persona
     base: BaseRef
     adapter: Adapter | None
+    candidate: Adapter | None = None
+    share: int = 0
 
     @property
     def served_by(self) -> str:
         """The name under which an answer is recorded: the adapter version, or the base."""
         return self.adapter.name if self.adapter else self.base.name
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """Those that must be in memory for it."""
+        return tuple(adapter for adapter in (self.adapter, self.candidate) if adapter is not None)
+
+    def for_session(self, session: str) -> Route:
+        """The route of one session: the same session is always answered by the same of the two."""
+        candidate = self.candidate
+        if candidate is None or not is_chosen(self.persona.id, candidate.name, session, self.share):
+            return self
+        return replace(self, adapter=candidate)
 
 
 Routes = Mapping[str, Route]
@@ -115,7 +133,7 @@ class RouteTable:
 
     def _problem(self, route: Route, before: Route | None) -> NabiError | None:
         """Makes a route ready where it differs from the one in force; why that failed."""
-        if before is not None and (before.base, before.adapter) == (route.base, route.adapter):
+        if before is not None and (before.base, before.adapters) == (route.base, route.adapters):
             return None
         try:
             self._prepare(route)

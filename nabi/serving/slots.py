@@ -46,13 +46,19 @@ class AdapterSlots:
         """Copy checked weights (`load_verified`) into a slot, over what was there.
 
         Raises:
-            ModelError: the adapter changes layers that this base does not have, or of another shape.
+            ModelError: the adapter changes layers that this base does not have, or of another shape, or is a DoRA.
         """
         if manifest.dora:
             raise ModelError(
                 "a DoRA adapter is no sum of base and factors, so it cannot share a batch with others",
                 where=str(where),
                 fix="Train the persona without recipe.dora, or serve it merged into the base.",
+            )
+        if manifest.dora:
+            raise ModelError(
+                "the adapter learned lengths beside its factors (DoRA), which cannot be served beside others",
+                where=str(where),
+                fix="Train it without dora, or serve it merged into its base.",
             )
         pairs = self._pairs(tensors, where)
         if manifest.r > self._rank:

@@ -15,9 +15,13 @@ from nabi.registry.ledger import Ledger
 
 
 @pytest.fixture
-def registry(tmp_path: Path, tracker: Tracker) -> AdapterRegistry:
-    database = open_database(f"sqlite:///{tmp_path / 'nabi.db'}")
-    return AdapterRegistry(tracker, Ledger(database), tmp_path / "adapters")
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(open_database(f"sqlite:///{tmp_path / 'nabi.db'}"))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, tracker: Tracker, ledger: Ledger) -> AdapterRegistry:
+    return AdapterRegistry(tracker, ledger, tmp_path / "adapters")
 
 
 def make_version(registry: AdapterRegistry, tracker: Tracker, digest: str) -> AdapterVersion:
@@ -126,10 +130,13 @@ def test_a_rejected_candidate_is_archived_with_its_reason(registry: AdapterRegis
     assert tracker.aliases("bot") == {"champion": 1}
 
 
-def test_rollback_puts_the_previous_one_back_and_says_so(registry: AdapterRegistry, tracker: Tracker) -> None:
+def test_after_a_rollback_the_mirror_shows_the_previous_one_live(
+    registry: AdapterRegistry, tracker: Tracker, ledger: Ledger
+) -> None:
     for digest in ("a1", "b2"):
         registry.deploy(make_version(registry, tracker, digest), who="the gate", why="better")
-    live = registry.rollback("bot", who="hana", why="rude answers")
+    live = ledger.rollback("bot", who="hana", why="rude answers")
+    registry.mirror("bot")
     assert (live.champion, live.previous) == ("bot--v1", "bot--v2")
     assert tracker.aliases("bot") == {"champion": 1, "previous": 2}
     assert stages(registry) == {"bot--v1": "Production", "bot--v2": "Archived"}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 from served_home import make_home, put_live, serving
+
+from nabi.registry.rollouts import is_chosen
 
 ASK = [{"role": "user", "content": "라면 먹고 싶어"}]
 
@@ -50,6 +54,45 @@ def test_two_servers_follow_the_ledger_and_requests_end_as_they_began(
         again = clients[1].chat.completions.create(model="mari", messages=ASK, max_tokens=120)
         assert again.choices[0].message.content == expected.choices[0].message.content
         assert again.nabi["digest"] == first.digest
+
+
+def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any, empty_mlflow: Path
+) -> None:
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
+    shutil.copyfile(empty_mlflow, platform.settings.state / "mlflow.db")
+    shutil.copytree(other_adapter.adapter_dir, platform.settings.adapters / "mari" / "mari--v2")
+    with serving(platform) as one, serving(platform) as two:
+        token = (platform.settings.state / "secrets" / "operator.token").read_text()
+        clients = [openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0) for url in (one, two)]
+
+        def answering(session: str, client: openai.OpenAI) -> str:
+            return client.chat.completions.create(
+                model="mari", messages=ASK, max_tokens=1, extra_body={"session": session}
+            ).model
+
+        sessions = [f"session-{number}" for number in range(40)]
+        assert {answering(session, clients[0]) for session in sessions[:5]} == {"mari--v1"}
+        platform.rollouts.start("mari", "mari--v2", other_adapter.digest, 50, who="a test", why="a test")
+        chosen = [session for session in sessions if is_chosen("mari", "mari--v2", session, 50)]
+        for client in clients:
+            begun = time.monotonic()
+            while answering(chosen[0], client) != "mari--v2":
+                assert time.monotonic() - begun < 2
+        for session in sessions:  # the same on every server
+            wanted = "mari--v2" if session in chosen else "mari--v1"
+            assert {answering(session, client) for client in clients} == {wanted}
+
+        body = {"who": "hana", "why": "rude answers"}
+        begun = time.monotonic()
+        told = clients[0].post("/personas/mari/rollback", body=body, cast_to=dict)
+        assert told == {"what": "mari--v2 answers no session of mari any more."}
+        assert answering(chosen[0], clients[0]) == "mari--v1"  # from the answer on, where it was asked
+        while answering(chosen[0], clients[1]) != "mari--v1":
+            assert time.monotonic() - begun < 5
+        with pytest.raises(openai.BadRequestError, match="no previous adapter to roll back to"):
+            clients[0].post("/personas/mari/rollback", body=body, cast_to=dict)
 
 
 def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(

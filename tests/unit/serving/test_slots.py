@@ -19,10 +19,10 @@ from nabi.training.train import train_adapter
 def folders(
     trained_adapter: tuple[Any, Any], make_job: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """All linear layers at rank 4; attention only at rank 2; all of them at rank 24, wider than a slot is at first."""
+    """All linear layers, rank 4; attention only, rank 2; all of them, rank 24 and rsLoRA, wider than slots begin."""
     recipes: list[dict[str, Any]] = [
         {"r": 2, "alpha": 8, "target_modules": ("q_proj", "v_proj")},
-        {"r": 24, "alpha": 24, "epochs": 1},
+        {"r": 24, "alpha": 24, "epochs": 1, "rslora": True},
     ]
     made = [
         train_adapter(make_job(tmp_path_factory.mktemp("slots"), recipe=recipe), no_progress).adapter_dir

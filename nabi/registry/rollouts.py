@@ -1,0 +1,133 @@
+"""A candidate on trial: it answers a share of the sessions, always the same ones, until it is promoted or stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from nabi.database.engine import Database
+from nabi.database.tables import BarredRow, LedgerRow, RolloutRow
+from nabi.errors import ConfigError
+
+Outcome = Literal["promoted", "stopped"]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A candidate that answers `share` percent of the sessions since `since`."""
+
+    persona_id: str
+    candidate: str
+    digest: str
+    share: int
+    since: datetime
+
+
+class Rollouts:
+    """Begins and ends trials; every change is one row that stays."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._database = database
+        self._clock = clock
+
+    def start(self, persona_id: str, candidate: str, digest: str, share: int, *, who: str, why: str) -> Rollout:
+        """Gives a candidate a share of the sessions, or the running one another share.
+
+        Raises:
+            ConfigError: the share is not in 1…100, another candidate is on trial, or this one is live or barred.
+        """
+        if not 1 <= share <= 100:
+            raise ConfigError(f"a share of {share} % is not in 1…100.", where="--share")
+        with self._database.write(lock=f"ledger {persona_id}") as session:
+            running = _running(session, persona_id)
+            if running is not None and running.candidate != candidate:
+                raise ConfigError(
+                    f"{running.candidate} is on trial already.",
+                    where=f"persona {persona_id}",
+                    fix=f"End that first: nabi promote {running.candidate}, or nabi rollback {persona_id}",
+                )
+            if _champion(session, persona_id) == candidate:
+                raise ConfigError(f"{candidate} is live: all sessions are its own.", where=f"persona {persona_id}")
+            refuse_barred(session, candidate)
+            change = {"state": "running", "candidate": candidate, "digest": digest, "share": share}
+            row = RolloutRow(persona_id=persona_id, at=self._clock(), who=who, why=why, **change)
+            session.add(row)
+            return _rollout(row)
+
+    def end(self, persona_id: str, outcome: Outcome, *, who: str, why: str) -> Rollout | None:
+        """Ends the trial of a persona; None when there is none."""
+        with self._database.write(lock=f"ledger {persona_id}") as session:
+            running = _running(session, persona_id)
+            if running is None:
+                return None
+            change = {"state": outcome, "candidate": running.candidate, "digest": running.digest, "share": 0}
+            session.add(RolloutRow(persona_id=persona_id, at=self._clock(), who=who, why=why, **change))
+            return _rollout(running)
+
+    def running(self, persona_id: str) -> Rollout | None:
+        """The trial of a persona."""
+        with self._database.read() as session:
+            row = _running(session, persona_id)
+            return _rollout(row) if row else None
+
+    def all_running(self) -> dict[str, Rollout]:
+        """Every trial, by persona, in one look."""
+        newest = select(func.max(RolloutRow.id)).group_by(RolloutRow.persona_id)
+        running = select(RolloutRow).where(RolloutRow.id.in_(newest), RolloutRow.state == "running")
+        with self._database.read() as session:
+            return {row.persona_id: _rollout(row) for row in session.scalars(running)}
+
+    def bar(self, persona_id: str, version: str, *, who: str, why: str) -> None:
+        """Marks a version that must never be live or on trial again; the first reason stays."""
+        with self._database.write(lock=f"ledger {persona_id}") as session:
+            if session.get(BarredRow, version) is None:
+                session.add(
+                    BarredRow(adapter_version=version, persona_id=persona_id, at=self._clock(), who=who, why=why)
+                )
+
+    def why_barred(self, version: str) -> str | None:
+        """Why a version must not be live again; None when it may."""
+        with self._database.read() as session:
+            row = session.get(BarredRow, version)
+            return row.why if row else None
+
+
+def is_chosen(persona_id: str, candidate: str, session: str, share: int) -> bool:
+    """Whether a session is one of the `share` percent that a candidate answers.
+
+    A session that was chosen stays chosen when the share grows; another candidate is given other sessions.
+    """
+    digest = hashlib.sha256(f"{persona_id}\0{candidate}\0{session}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share / 100
+
+
+def refuse_barred(session: Session, version: str) -> None:
+    """Within a transaction: raises ConfigError when a version must not be live again."""
+    barred = session.get(BarredRow, version)
+    if barred is not None:
+        raise ConfigError(
+            f"{version} must not be live again: {barred.why}",
+            where=f"persona {barred.persona_id}",
+            fix="Train another version.",
+        )
+
+
+def _running(session: Session, persona_id: str) -> RolloutRow | None:
+    newest = select(RolloutRow).where(RolloutRow.persona_id == persona_id).order_by(RolloutRow.id.desc()).limit(1)
+    row = session.scalars(newest).first()
+    return row if row is not None and row.state == "running" else None
+
+
+def _champion(session: Session, persona_id: str) -> str | None:
+    newest = select(LedgerRow.champion).where(LedgerRow.persona_id == persona_id).order_by(LedgerRow.id.desc())
+    return session.scalars(newest.limit(1)).first()
+
+
+def _rollout(row: RolloutRow) -> Rollout:
+    return Rollout(row.persona_id, row.candidate, row.digest, row.share, row.at)
