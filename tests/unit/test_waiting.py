@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,7 +29,8 @@ class Server:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses_made: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses_made.append)
+    # Only this module's clock: threads that other tests left behind sleep too.
+    monkeypatch.setattr("nabi.waiting.time", SimpleNamespace(sleep=pauses_made.append))
     return pauses_made
 
 

@@ -22,8 +22,15 @@ def test_nobody_can_tell_about_another_host() -> None:
 
 
 def test_a_process_is_found_by_what_it_carries_in_its_environment() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], env={**os.environ, "MARK": "x"}, stdin=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "print('here', flush=True); input()"],
+        env={**os.environ, "MARK": "x"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
+        assert child.stdout is not None
+        child.stdout.readline()  # until then it may still carry the environment of its parent
         assert carries(child.pid, "MARK", "x")
         assert not carries(child.pid, "MARK", "y")
     finally:

@@ -70,7 +70,16 @@ def test_a_truly_bad_adapter_is_taken_back_by_itself_and_for_good(tmp_path: Path
     (home / "personas" / "mari.yaml").write_text(
         "id: mari\nname: 마리\nsystem_prompt: 짧게 답해요.\nuses_facts: false\n"
     )
-    platform = Platform(Settings(home=home, models_dir=MODELS, base_model="tiny-ko", threads=1, watch_seconds=0.5))
+    platform = Platform(
+        Settings(
+            home=home,
+            models_dir=MODELS,
+            base_model="tiny-ko",
+            threads=1,
+            watch_seconds=0.5,
+            requests_per_minute=1_000_000,  # how many are asked until the watch is sure depends on the machine
+        )
+    )
     base = load_base(resolve_base("tiny-ko", MODELS), threads=1)
     good, bad = _adapter(tmp_path / "good", base, 0.0), _adapter(tmp_path / "bad", base, 2.0)
     put_live(platform, "mari--v1", tmp_path / "good", good)
