@@ -127,7 +127,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     try:
         for one in servers.values():
             one.start()
-        lines = _run(environment, {"loading tiny-ko": servers["MLflow"], "measuring": servers["Prefect"]})
+        lines = _run(environment, {" 90 %": servers["MLflow"], "measuring": servers["Prefect"]})
         user, _, password = credentials.prefect_auth.partition(":")
         with httpx.Client(base_url=servers["Prefect"].server.url + "/api", auth=(user, password)) as client:
             client.headers.update(_csrf(client))
