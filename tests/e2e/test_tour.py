@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from nabi.training.base_model import precision
+
 ROOT = Path(__file__).resolve().parents[2]
 WINDOWS = ("--from", "2026-07-01T06:00+09:00", "--to", "2026-07-02T06:00+09:00", "--persona", "nabiyam")
 
@@ -96,6 +98,7 @@ def test_conversations_that_teach_nothing_new_deploy_nothing(windows: list[dict[
 
 
 @pytest.mark.xfail(
+    precision("cpu") != "bfloat16",
     reason="the base: trained in float32 its candidate loops on two of 150 prompts (docs/log.md 2026-11-25)",
     strict=False,
 )
