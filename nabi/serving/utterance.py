@@ -43,9 +43,10 @@ class Utterance:
 
         Blanks at the end wait for what follows them, and so does what may become a stop.
         """
-        said = self._said().lstrip()
+        # Blanks go last: a stop may begin with those that open the answer.
+        said = self._said()
         certain = said if ended or self.stopped else said[: len(said) - self._doubtful(said)]
-        told = certain.rstrip()
+        told = certain.strip()
         fresh = told[self._told :]
         self._told = max(self._told, len(told))
         return fresh

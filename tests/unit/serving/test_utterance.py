@@ -34,6 +34,10 @@ def test_what_may_become_a_stop_is_held_back_until_it_is_none() -> None:
     assert _speak("ab--", ("--->",)) == ("ab--", ["a", "b", "--"])
 
 
+def test_a_stop_may_begin_with_the_blank_that_opens_the_answer() -> None:
+    assert _speak(" 00", (" 00",)) == ("", [])
+
+
 def test_the_first_of_several_stops_ends_it() -> None:
     assert _speak("하나 둘 셋", ("셋", "둘"))[0] == "하나"
 

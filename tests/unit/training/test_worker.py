@@ -81,6 +81,12 @@ def test_where_the_kernel_does_not_count_a_kill_is_taken_for_a_lack_of_memory(
     assert type(_outcome(KILLED, make_job(tmp_path))) is OutOfMemory
 
 
+def _training_child() -> psutil.Process:
+    """The child that trains; other tests of this process may have left children of another kind."""
+    (child,) = (child for child in psutil.Process().children() if worker.__name__ in child.cmdline())
+    return child
+
+
 def _lengthen(file: Path) -> None:
     """Each question made some 400 tokens long."""
     rows = [json.loads(line) for line in file.read_text().splitlines()]
@@ -103,13 +109,13 @@ def test_a_lack_of_memory_halves_what_is_computed_at_once_and_changes_nothing_el
 
     def measure(_share: float, message: str) -> None:
         if message.startswith("step 1/"):
-            (child,) = psutil.Process().children()
+            child = _training_child()
             status = Path(f"/proc/{child.pid}/status").read_text()
             peaks.append(int(status.split("VmPeak:")[1].split()[0]) * 1024)
 
     def restrict(_share: float, message: str) -> None:
         if "loading" in message:
-            (child,) = psutil.Process().children()
+            child = _training_child()
             resource.prlimit(child.pid, resource.RLIMIT_AS, (peaks[0] + 2**25, peaks[0] + 2**25))
 
     eight = train_in_own_process(jobs[0].model_copy(update={"rows": 8}), measure)
@@ -192,7 +198,7 @@ def test_a_child_that_dies_takes_only_the_job_at_hand(
     children: list[int] = []
 
     def kill_the_second(job: int, _share: float, message: str) -> None:
-        (child,) = psutil.Process().children()
+        child = _training_child()
         children.append(child.pid)
         if job == 1 and message.startswith("step 1/"):
             child.terminate()
