@@ -22,15 +22,19 @@ def backfill(
     every: timedelta = timedelta(hours=6),
     persona_ids: list[str] | None = None,
     preset: Preset | None = None,
+    *,
+    replay: bool = False,
 ) -> State[str]:
     """Queues every window that ends in (start, end]; windows that were decided or queued before stay as they are.
 
     Args:
         persona_ids: None for every declared persona.
         preset: replaces the personas' own preset in these windows.
+        replay: compares each window with what stood at that time in the replayed past; nothing of it goes live.
     """
     show_life()
-    queued = queue_windows(persona_ids or list(get_platform().personas()), window_ends(start, end, every), preset)
+    personas = persona_ids or list(get_platform().personas())
+    queued = queue_windows(personas, window_ends(start, end, every), preset, replay=replay)
     if queued.left:
         come_again(queued.sentence)
     return Completed(message=queued.sentence, data=queued.sentence)

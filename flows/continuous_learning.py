@@ -29,12 +29,16 @@ def run_name() -> str:
     whom = ", ".join(asked.get("persona_ids") or ["every persona"])
     # A deployment's parameters arrive as text.
     until = datetime.fromisoformat(str(asked.get("as_of") or flow_run.scheduled_start_time))
-    return f"{whom} until {until:%Y-%m-%d %H:%M %Z}"
+    return f"{whom} until {until:%Y-%m-%d %H:%M %Z}{' (replay)' if asked.get('replay') else ''}"
 
 
 @flow(name="continuous-learning", flow_run_name=run_name, persist_result=True)
 def continuous_learning(
-    persona_ids: list[str] | None = None, as_of: datetime | None = None, preset: Preset | None = None
+    persona_ids: list[str] | None = None,
+    as_of: datetime | None = None,
+    preset: Preset | None = None,
+    *,
+    replay: bool = False,
 ) -> State[list[Ending]]:
     """Collects, trains, evaluates and deploys what is really better; everything else leaves the champion alone.
 
@@ -42,12 +46,13 @@ def continuous_learning(
         persona_ids: None for every declared persona.
         as_of: end of the window; None for the time the run was scheduled for.
         preset: replaces the personas' own preset for this run.
+        replay: compares with what stood at that time in the replayed past, and deploys nothing.
     """
     endings: list[Ending] = []
     due: list[Snapshot] = []
     with our_turn(persona_ids):
         finish_deletions_first()
-        for window in open_windows(persona_ids, as_of):
+        for window in open_windows(persona_ids, as_of, replay):
             with each_fails_alone(window, endings):
                 kept = keep_usable(collect(window))
                 filled = fill_up(kept)

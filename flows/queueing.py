@@ -21,7 +21,7 @@ from nabi.control.queue import full, waiting
 from nabi.control.runs import MOMENT, Run, Situation
 from nabi.errors import RunQueueFull
 from nabi.personas.model import Preset
-from nabi.registry.journal import DECIDED
+from nabi.registry.journal import DECIDED, LIVE, REPLAY
 from nabi.wiring import get_platform
 from tasks.runs import BACKFILLED, RunBook
 
@@ -89,27 +89,31 @@ def runs_now() -> list[Run]:
     return sorted((run for run in runs if run.is_active or run.id in line), key=lambda run: (run.id in line, run.order))
 
 
-def queue_windows(persona_ids: Sequence[str], ends: Iterable[datetime], preset: Preset | None = None) -> Queued:
+def queue_windows(
+    persona_ids: Sequence[str], ends: Iterable[datetime], preset: Preset | None = None, *, replay: bool = False
+) -> Queued:
     """Queues the windows that are neither decided nor queued yet, oldest first, as far as the queue has room.
 
     Safe to repeat, also at the same time: a window that failed is queued again, anything else is not.
     """
     platform = get_platform()
+    line = REPLAY if replay else LIVE
     wanted = [(as_of, persona_id) for as_of in sorted(ends) for persona_id in persona_ids]
     with get_client(sync_client=True) as client:
         runs = RunBook(client, platform).read()
         decided = {
             (as_of, persona_id)
             for as_of, persona_id in wanted
-            if (standing := platform.journal.standing(persona_id, as_of)) and standing.state in DECIDED
+            if (standing := platform.journal.standing(persona_id, as_of, line)) and standing.state in DECIDED
         }
-        underway = [run for run in runs if run.kind == "learn" and run.as_of and _serves(run, wanted)]
+        lined = [run for run in runs if run.kind == "learn" and run.as_of and run.replay == replay]
+        underway = [run for run in lined if _serves(run, wanted)]
         served = {(run.until, persona_id) for run in underway for persona_id in run.personas}
         windows = missing(wanted, decided | served)
         room = max(0, _situation().max_waiting - len(_line(runs)))
         new: list[UUID] = []
         for as_of, personas in windows[:room]:
-            new.append(_queue(client, as_of, personas, preset, waits=bool(underway or new)))
+            new.append(_queue(client, as_of, personas, preset, replay=replay, waits=bool(underway or new)))
     return Queued(
         new=tuple(new),
         underway=tuple(UUID(run.id) for run in underway),
@@ -123,22 +127,28 @@ def _serves(run: Run, wanted: Iterable[tuple[datetime, str]]) -> bool:
 
 
 def _queue(
-    client: SyncPrefectClient, as_of: datetime, persona_ids: Sequence[str], preset: Preset | None, *, waits: bool
+    client: SyncPrefectClient,
+    as_of: datetime,
+    persona_ids: Sequence[str],
+    preset: Preset | None,
+    *,
+    replay: bool,
+    waits: bool,
 ) -> UUID:
     """Queues one window; held from the start when others go before it, so that no process begins in vain."""
     later = datetime.now(UTC) + HOLD_FOR
     held: State[None] = Scheduled(name=AWAITING_EARLIER, scheduled_time=later, message="past windows go in order")
-    window = f"window {as_of.isoformat()}"
+    window = f"{'replay of ' if replay else ''}window {as_of.isoformat()}"
     tried = client.count_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[BACKFILLED, window])))
     run = client.create_flow_run_from_deployment(
         client.read_deployment_by_name(LOOP).id,
-        parameters=_parameters(persona_ids, as_of, preset),
-        name=_name(persona_ids, as_of),
+        parameters=_parameters(persona_ids, as_of, preset) | {"replay": replay},
+        name=_name(persona_ids, as_of) + (" (replay)" if replay else ""),
         work_queue_name=LOW,
         tags=[BACKFILLED, window],
         state=held if waits else None,
         # The same for whoever asks at the same time; another one for a window that is repeated.
-        idempotency_key=f"backfill {as_of.isoformat()} {','.join(persona_ids)} {tried}",
+        idempotency_key=f"backfill {window} {','.join(persona_ids)} {tried}",
     )
     return run.id
 

@@ -40,6 +40,7 @@ from nabi.control.actions import (
 from nabi.control.runs import Kind, Run, Working
 from nabi.control.runs import State as RunState
 from nabi.errors import NabiError
+from nabi.registry.journal import LIVE, REPLAY
 from nabi.registry.leases import Lease, persona_of
 from nabi.resources.processes import carries
 from nabi.wiring import Platform
@@ -152,11 +153,13 @@ class RunBook:
 
     def _fail_windows(self, action: GiveUp) -> None:
         journal = self._platform.journal
+        line = REPLAY if action.replay else LIVE
         for persona_id in sorted(action.personas):
-            standing = journal.standing(persona_id, action.as_of)
+            standing = journal.standing(persona_id, action.as_of, line)
             if standing is not None and standing.state == "running":
                 figures = {"gave_up_at": action.step, "run": action.run_id}
-                journal.finish(persona_id, action.as_of, "failed", f"failed: {action.sentence}", figures=figures)
+                sentence = f"failed: {action.sentence}"
+                journal.finish(persona_id, action.as_of, "failed", sentence, figures=figures, line=line)
 
     def _queries(self) -> list[FlowRunFilter]:
         soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)
@@ -214,6 +217,7 @@ class RunBook:
             personas=frozenset(asked or self._everybody()),
             whom=", ".join(asked) if asked else "every persona",
             as_of=_moment(as_of),
+            replay=bool(run.parameters.get("replay")),
             alive=self._is_alive(run, leases),
             step=next((lease.doing for lease in leases if lease.doing), ""),
             crashes=steps,

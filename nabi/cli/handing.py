@@ -62,7 +62,13 @@ def hand_over(
 
 
 def queue_windows(
-    settings: Settings, persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any, *, wait: bool
+    settings: Settings,
+    persona_ids: Sequence[str],
+    ends: Sequence[datetime],
+    preset: Any,
+    *,
+    wait: bool,
+    replay: bool = False,
 ) -> None:
     """Queues past windows, and follows them to their end; what does not fit at once is queued as room comes."""
     _connect(settings)
@@ -70,7 +76,7 @@ def queue_windows(
 
     left: Sequence[datetime] = ends
     while left:
-        queued = queue_windows(persona_ids, left, preset)
+        queued = queue_windows(persona_ids, left, preset, replay=replay)
         console.print(queued.sentence, markup=False)
         if not wait:
             return

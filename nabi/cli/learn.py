@@ -69,21 +69,28 @@ def backfill(
     persona: Personas = None,
     preset: PresetName = None,
     *,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay", help="compare with what stood at that time, not with the champion of now; nothing goes live"
+        ),
+    ] = False,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """The loop over past windows, in order; decided ones stay as they are, failed ones are repeated.
 
-    With `nabi up` each window is a run of its own on the queue low.
+    With `nabi up` each window is a run of its own on the queue low. A replay is a line of its own beside what really
+    happened: each window builds on the replay's winners before it.
     """
     persona_ids = chosen_personas(persona)
     begin, finish = parse_moment(start, option="--from"), parse_moment(end, option="--to")
     ends = window_ends(begin, finish, parse_span(every, option="--every"))
-    play_windows(persona_ids, ends, chosen_preset(preset), wait=wait)
+    play_windows(persona_ids, ends, chosen_preset(preset), wait=wait, replay=replay)
     if not wait:
         return
-    report(persona_ids, ends, as_json=as_json)
-    if any(row["state"] == "failed" for row in windows_table(persona_ids, ends)):
+    report(persona_ids, ends, as_json=as_json, replay=replay)
+    if any(row["state"] == "failed" for row in windows_table(persona_ids, ends, replay=replay)):
         raise typer.Exit(1)
 
 
@@ -194,18 +201,20 @@ def print_ingested(file: Path, told: dict[str, Any]) -> None:
 
 
 def play_windows(
-    persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any = None, *, wait: bool = True
+    persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any = None, *, wait: bool = True, replay: bool = False
 ) -> None:
     """Runs the windows that are not decided yet, oldest first: by the platform where it is up, else here."""
     settings = get_settings()
     if is_up(settings):
-        queue_windows(settings, persona_ids, ends, preset, wait=wait)
+        queue_windows(settings, persona_ids, ends, preset, wait=wait, replay=replay)
     else:
         ensure_only_up(None, wait)
-        run_here(settings, persona_ids, ends, preset)
+        run_here(settings, persona_ids, ends, preset, replay=replay)
 
 
-def run_here(settings: Settings, persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any) -> bool:
+def run_here(
+    settings: Settings, persona_ids: Sequence[str], ends: Sequence[datetime], preset: Any, *, replay: bool = False
+) -> bool:
     """Runs windows in this process, one after the other; whether all of them ended well. A failed one stops no other.
 
     Raises:
@@ -220,7 +229,7 @@ def run_here(settings: Settings, persona_ids: Sequence[str], ends: Sequence[date
         from flows.continuous_learning import continuous_learning
 
         for as_of in ends:
-            state = continuous_learning(list(persona_ids), as_of, preset, return_state=True)
+            state = continuous_learning(list(persona_ids), as_of, preset, replay=replay, return_state=True)
             result = state.result(raise_on_failure=False)
             if isinstance(result, PersonaBusy):
                 raise result
@@ -280,16 +289,20 @@ def _finish_deletions() -> None:
     finish_before_run(get_platform())
 
 
-def windows_table(persona_ids: Sequence[str], ends: Sequence[datetime]) -> list[dict[str, Any]]:
+def windows_table(
+    persona_ids: Sequence[str], ends: Sequence[datetime], *, replay: bool = False
+) -> list[dict[str, Any]]:
     """One row a persona and window, as the journal has it."""
+    from nabi.registry.journal import LIVE, REPLAY
     from nabi.wiring import get_platform
 
     platform = get_platform()
+    line = REPLAY if replay else LIVE
     wanted = set(ends)
     rows = []
     for persona_id in persona_ids:
         zone = ZoneInfo(platform.persona(persona_id).limits.timezone)
-        for standing in reversed(platform.journal.latest(persona_id, num=1000)):
+        for standing in reversed(platform.journal.latest(persona_id, num=1000, line=line)):
             if standing.as_of in wanted:
                 rows.append(_window_row(standing, zone))
     return rows
@@ -314,6 +327,7 @@ def _window_row(standing: Any, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def report(persona_ids: Sequence[str], ends: Sequence[datetime], *, as_json: bool) -> None:
+def report(persona_ids: Sequence[str], ends: Sequence[datetime], *, as_json: bool, replay: bool = False) -> None:
     """The windows' endings, as a table or JSON."""
-    show(windows_table(persona_ids, ends), as_json=as_json, title="Windows", empty="Nothing ran.")
+    title = "Windows of the replay; nothing of it went live" if replay else "Windows"
+    show(windows_table(persona_ids, ends, replay=replay), as_json=as_json, title=title, empty="Nothing ran.")

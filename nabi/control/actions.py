@@ -81,6 +81,7 @@ class GiveUp:
     personas: frozenset[str]
     as_of: datetime
     sentence: str
+    replay: bool = False
 
 
 Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | GiveUp

@@ -43,7 +43,11 @@ def earlier_window(run: Run, runs: Sequence[Run]) -> Reason | None:
     earlier = [
         other
         for other in runs
-        if other.id != run.id and other.backfilled and other.until < run.until and other.personas & run.personas
+        if other.id != run.id
+        and other.backfilled
+        and other.replay == run.replay
+        and other.until < run.until
+        and other.personas & run.personas
     ]
     if not earlier:
         return None

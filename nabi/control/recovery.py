@@ -65,6 +65,7 @@ def _after_crash(run: Run) -> Resume | GiveUp:
         run.until,
         f"stopped: its process died {num} times{_at(step)}. Look at the last lines of this run's log and at the "
         "machine's memory (dmesg tells when the system killed a process), then run the window again",
+        run.replay,
     )
 
 

@@ -30,6 +30,7 @@ class Run:
         replaceable: it serves whatever is there when it starts, so that a later one does the same.
         personas: whom it is about, all of them named.
         whom: the same for people, e.g. "every persona".
+        replay: it plays the past again beside what really happened.
         alive: whether its process runs; None when nobody can tell.
         step: what its process did last; empty before the first step.
         crashes: the steps at which it was killed so far.
@@ -53,6 +54,7 @@ class Run:
     personas: frozenset[str] = frozenset()
     whom: str = "every persona"
     as_of: datetime | None = None
+    replay: bool = False
     alive: bool | None = None
     step: str = ""
     crashes: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ class Run:
         """For people; the same words as in the list of runs."""
         if self.kind != "learn":
             return f"{self.kind} of {self.due:{MOMENT}}"
-        return f"{self.whom} until {self.until:{MOMENT}}"
+        return f"{self.whom} until {self.until:{MOMENT}}{' (replay)' if self.replay else ''}"
 
     @property
     def started(self) -> bool:

@@ -267,11 +267,6 @@ class ConversationStore:
         with self._database.write() as session:
             return insert_new(session, LearnedRow, rows)
 
-    def learned_ids(self, persona_id: str) -> set[str]:
-        """The ids that deployed adapters of the persona learned from, catalogue dialogues included."""
-        with self._database.read() as session:
-            return set(session.scalars(select(LearnedRow.conversation_id).where(LearnedRow.persona_id == persona_id)))
-
     def learned_by(self, persona_id: str) -> dict[str, str]:
         """The first deployed adapter version that used each conversation, to learn from it or to be measured on it."""
         chosen = select(LearnedRow.conversation_id, LearnedRow.adapter_version)

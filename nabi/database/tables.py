@@ -156,17 +156,19 @@ class DatasetRowRow(Base):
 
 
 class WindowRow(Base):
-    """One pass of the loop for one persona, and how it ended."""
+    """One pass of the loop for one persona, and how it ended; a replay of the past is a line of its own."""
 
     __tablename__ = "windows"
     __table_args__ = (
-        CheckConstraint("state IN ('running', 'deployed', 'kept', 'skipped', 'failed')", name="state"),
+        CheckConstraint("state IN ('running', 'deployed', 'won', 'kept', 'skipped', 'failed')", name="state"),
+        CheckConstraint("line IN ('live', 'replay')", name="line"),
         Index(None, "dataset_version"),
         Index(None, "adapter_version"),
     )
 
     persona_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
     as_of: Mapped[datetime] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(Name, primary_key=True, server_default="live")
     state: Mapped[str] = mapped_column(Name)
     sentence: Mapped[str]
     dataset_version: Mapped[str | None] = mapped_column(Identifier)

@@ -20,6 +20,8 @@ from nabi.registry.ledger import Ledger, Live
 
 logger = logging.getLogger(__name__)
 
+REPLAY_TAG = "replay"
+
 _VERSION_NAME = re.compile(r"(?P<persona>[a-z0-9]+(?:-[a-z0-9]+)*)--v(?P<number>[1-9][0-9]*)")
 
 
@@ -65,6 +67,11 @@ class AdapterVersion:
         return self.tags.get("dataset_version", "")
 
     @property
+    def replayed(self) -> bool:
+        """Trained in a replay of the past, so never a candidate of today."""
+        return REPLAY_TAG in self.tags
+
+    @property
     def retire(self) -> str | None:
         """Why it should be retired and its persona trained anew; None when there is no reason to."""
         return self.tags.get(RETIRE_TAG)
@@ -89,9 +96,18 @@ class AdapterRegistry:
         return self._folder / persona_id / "candidates" / label
 
     def register(
-        self, persona_id: str, run_id: str, trained: Path, digest: str, *, tags: Mapping[str, str]
+        self,
+        persona_id: str,
+        run_id: str,
+        trained: Path,
+        digest: str,
+        *,
+        tags: Mapping[str, str],
+        replayed: bool = False,
     ) -> AdapterVersion:
         """Makes the persona's next version of a trained adapter folder; the same digest and run only once."""
+        if replayed:
+            tags = {**tags, REPLAY_TAG: "of the past"}
         tracked = self._tracker.register_adapter(run_id, persona_id, trained, digest=digest, tags=tags, params={})
         self._keep_local(trained, self._local(persona_id, tracked.number))
         self.mirror(persona_id)
@@ -151,6 +167,10 @@ class AdapterRegistry:
         self._tracker.tag_version(version.persona_id, version.number, {"decision": "kept out", "why": why})
         self.mirror(version.persona_id)
 
+    def note_winner(self, version: AdapterVersion, *, why: str) -> None:
+        """Records that a replay's candidate would have been deployed at its time."""
+        self._tracker.tag_version(version.persona_id, version.number, {"decision": "won the replay", "why": why})
+
     def mark_for_retirement(self, version: AdapterVersion, *, why: str) -> None:
         """Records that an adapter learned from what was deleted since: it stays only until a new one is trained."""
         self._tracker.tag_version(version.persona_id, version.number, {RETIRE_TAG: why})
@@ -163,7 +183,7 @@ class AdapterRegistry:
         live = self._ledger.live(persona_id)
         champion = parse_version_name(live.champion)[1] if live else None
         previous = parse_version_name(live.previous)[1] if live and live.previous else None
-        undecided = [v.number for v in versions if v.number > (champion or 0) and "decision" not in v.tags]
+        undecided = [v.number for v in versions if v.number > (champion or 0) and _is_undecided(v)]
         candidate = undecided[-1] if undecided else None
         stages = {v.number: "Archived" for v in versions}
         if candidate is not None:
@@ -184,6 +204,10 @@ class AdapterRegistry:
             raise ModelError(f"the adapter's files are gone from {source}", fix="Run the training again.")
         local.parent.mkdir(parents=True, exist_ok=True)
         source.replace(local)
+
+
+def _is_undecided(tracked: TrackedVersion) -> bool:
+    return "decision" not in tracked.tags and REPLAY_TAG not in tracked.tags
 
 
 def _version(tracked: TrackedVersion) -> AdapterVersion:

@@ -22,12 +22,19 @@ from nabi.errors import DataError
 from nabi.registry.notices import note_failure
 from nabi.registry.succession import newest_version
 
-Decided = Literal["deployed", "kept", "skipped"]
-Ended = Literal["deployed", "kept", "skipped", "failed"]
-State = Literal["running", "deployed", "kept", "skipped", "failed"]
+Decided = Literal["deployed", "won", "kept", "skipped"]
+Ended = Literal["deployed", "won", "kept", "skipped", "failed"]
+State = Literal["running", "deployed", "won", "kept", "skipped", "failed"]
+"""`won` is a replay's: it would have been deployed at that time."""
+
+Line = Literal["live", "replay"]
+"""What windows follow each other in: what really happened, or the past played again beside it."""
+
+LIVE: Line = "live"
+REPLAY: Line = "replay"
 Part = Literal["train", "holdout", "anchor"]
 
-DECIDED: frozenset[str] = frozenset({"deployed", "kept", "skipped"})
+DECIDED: frozenset[str] = frozenset({"deployed", "won", "kept", "skipped"})
 """The states in which a window stays for good; a failed one is free to be run again."""
 
 
@@ -45,6 +52,7 @@ class Standing:
     figures: Mapping[str, Any]
     started_at: datetime
     finished_at: datetime | None
+    line: Line = LIVE
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,14 @@ class Journal:
         self._database = database
         self._clock = clock
 
-    def start(self, persona_id: str, as_of: datetime) -> Standing | None:
+    def start(self, persona_id: str, as_of: datetime, line: Line = LIVE) -> Standing | None:
         """Note that a window runs; the recorded outcome when it is decided already, None when it may run."""
         with self._database.write(lock=_lock(persona_id)) as session:
-            row = session.get(WindowRow, (persona_id, as_of))
+            row = session.get(WindowRow, (persona_id, as_of, line))
             if row is not None and row.state in DECIDED:
                 return _standing(row)
             if row is None:
-                row = WindowRow(persona_id=persona_id, as_of=as_of)
+                row = WindowRow(persona_id=persona_id, as_of=as_of, line=line)
                 session.add(row)
             row.state, row.sentence, row.figures = "running", "", {}
             row.dataset_version = row.adapter_version = row.mlflow_run_id = None
@@ -99,6 +107,7 @@ class Journal:
         adapter_version: str | None = None,
         mlflow_run_id: str | None = None,
         figures: Mapping[str, Any] | None = None,
+        line: Line = LIVE,
     ) -> Standing:
         """Note how a window ended, and return what stands: the first decision, if there was one already.
 
@@ -110,7 +119,7 @@ class Journal:
             DataError: the window was never started.
         """
         with self._database.write(lock=_lock(persona_id)) as session:
-            row = session.get(WindowRow, (persona_id, as_of))
+            row = session.get(WindowRow, (persona_id, as_of, line))
             if row is None:
                 raise DataError(
                     f"the window of {as_of.isoformat()} was never started.",
@@ -127,30 +136,44 @@ class Journal:
             return _standing(row)
 
     def ended(self, persona_id: str, num: int = 1000) -> list[Standing]:
-        """The newest `num` windows that came to an end, the last to end first, whatever time they are of."""
-        ended = select(WindowRow).where(WindowRow.persona_id == persona_id, WindowRow.finished_at.is_not(None))
+        """The newest `num` live windows that came to an end, the last to end first, whatever time they are of."""
+        ended = select(WindowRow).where(*_in_line(persona_id, LIVE), WindowRow.finished_at.is_not(None))
         with self._database.read() as session:
             rows = session.scalars(ended.order_by(WindowRow.finished_at.desc()).limit(num))
             return [_standing(row) for row in rows]
 
-    def standing(self, persona_id: str, as_of: datetime) -> Standing | None:
+    def standing(self, persona_id: str, as_of: datetime, line: Line = LIVE) -> Standing | None:
         """What stands of one window; None when it never began."""
         with self._database.read() as session:
-            row = session.get(WindowRow, (persona_id, as_of))
+            row = session.get(WindowRow, (persona_id, as_of, line))
             return _standing(row) if row else None
 
-    def latest(self, persona_id: str, num: int = 10) -> list[Standing]:
-        """The newest `num` windows, newest first."""
-        newest = select(WindowRow).where(WindowRow.persona_id == persona_id).order_by(WindowRow.as_of.desc())
+    def latest(self, persona_id: str, num: int = 10, line: Line = LIVE) -> list[Standing]:
+        """The newest `num` windows of a line, newest first."""
+        newest = select(WindowRow).where(*_in_line(persona_id, line)).order_by(WindowRow.as_of.desc())
         with self._database.read() as session:
             return [_standing(row) for row in session.scalars(newest.limit(num))]
 
-    def gates_before(self, persona_id: str, as_of: datetime, days: float) -> int:
+    def winners_before(self, persona_id: str, as_of: datetime, line: Line) -> list[Standing]:
+        """The windows whose candidates became the champion one after the other before `as_of`, oldest first.
+
+        A replay begins with what was live when its first window ended; from there on it is its own winners.
+        """
+        with self._database.read() as session:
+            chosen = select(WindowRow).where(WindowRow.persona_id == persona_id, WindowRow.as_of < as_of)
+            won = (WindowRow.line == LIVE) & (WindowRow.state == "deployed")
+            if line == REPLAY:
+                begun = session.scalar(select(func.min(WindowRow.as_of)).where(*_in_line(persona_id, REPLAY)))
+                won &= WindowRow.as_of < (begun or as_of)
+                won |= (WindowRow.line == REPLAY) & (WindowRow.state == "won")
+            return [_standing(row) for row in session.scalars(chosen.where(won).order_by(WindowRow.as_of))]
+
+    def gates_before(self, persona_id: str, as_of: datetime, days: float, line: Line = LIVE) -> int:
         """How many windows that ended in the `days` before `as_of` had a candidate judged, this window left out."""
         judged = [
-            WindowRow.persona_id == persona_id,
+            *_in_line(persona_id, line),
             WindowRow.adapter_version.is_not(None),
-            WindowRow.state.in_(["deployed", "kept"]),
+            WindowRow.state.in_(["deployed", "won", "kept"]),
             WindowRow.as_of > as_of - timedelta(days=days),
             WindowRow.as_of < as_of,
         ]
@@ -169,6 +192,14 @@ class Journal:
     def other_trainings_on_day(self, persona_id: str, as_of: datetime, timezone: str) -> int:
         """The same without the window's own, so that a restarted window is not stopped by its own first try."""
         return self._count_trainings([*_on_day(persona_id, as_of, timezone), TrainingRow.as_of != as_of])
+
+    def other_replays_on_day(self, persona_id: str, as_of: datetime, timezone: str) -> int:
+        """The same in a replay, whose trainings are no trainings of the day that they are about."""
+        begin, end = _day_of(as_of, timezone)
+        replayed = [*_in_line(persona_id, REPLAY), WindowRow.as_of >= begin, WindowRow.as_of < end]
+        trained = [WindowRow.adapter_version.is_not(None), WindowRow.as_of != as_of]
+        with self._database.read() as session:
+            return session.scalar(select(func.count()).select_from(WindowRow).where(*replayed, *trained)) or 0
 
     def _count_trainings(self, conditions: list[ColumnElement[bool]]) -> int:
         with self._database.read() as session:
@@ -252,13 +283,22 @@ def _adapters_of(row: DatasetRowRow) -> Select[tuple[str | None]]:
     )
 
 
+def _in_line(persona_id: str, line: Line) -> list[ColumnElement[bool]]:
+    return [WindowRow.persona_id == persona_id, WindowRow.line == line]
+
+
 def _on_day(persona_id: str, as_of: datetime, timezone: str) -> list[ColumnElement[bool]]:
+    begin, end = _day_of(as_of, timezone)
+    return [TrainingRow.persona_id == persona_id, TrainingRow.as_of >= begin, TrainingRow.as_of < end]
+
+
+def _day_of(as_of: datetime, timezone: str) -> tuple[datetime, datetime]:
     zone = ZoneInfo(timezone)
     day = as_of.astimezone(zone).date()
     # Both midnights are built from their own date: a day with a clock change has 23 or 25 hours.
     begin = datetime.combine(day, clock_time.min, zone)
     end = datetime.combine(day + timedelta(days=1), clock_time.min, zone)
-    return [TrainingRow.persona_id == persona_id, TrainingRow.as_of >= begin, TrainingRow.as_of < end]
+    return begin, end
 
 
 def _lock(persona_id: str) -> str:
@@ -277,4 +317,5 @@ def _standing(row: WindowRow) -> Standing:
         figures=row.figures,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        line=cast(Line, row.line),
     )

@@ -115,7 +115,8 @@ class Notices:
 
 def note_failure(session: Session, window: WindowRow) -> None:
     """A window that failed, or whose run was killed too often; in the transaction that says so in the journal."""
-    until = f"{window.persona_id}: the run for the window until {window.as_of:%Y-%m-%d %H:%M} UTC"
+    what = "replay of" if window.line == "replay" else "run for"
+    until = f"{window.persona_id}: the {what} the window until {window.as_of:%Y-%m-%d %H:%M} UTC"
     facts: dict[str, Any] = {"window": window.as_of.isoformat()}
     event: Event = "failed"
     if step := window.figures.get("gave_up_at"):

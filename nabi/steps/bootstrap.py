@@ -9,17 +9,18 @@ from nabi.catalogue.model import Catalogue
 from nabi.conversations.records import Conversation
 from nabi.datasets.snapshot import bootstrap_needed
 from nabi.personas.model import Persona
+from nabi.steps.past import past_of
 from nabi.steps.window import Filled, Kept
 from nabi.wiring import Platform
 
 
 def fill_up(platform: Platform, kept: Kept) -> Filled:
-    """Counts the catalogue dialogues that this window needs, and those of them the live adapter has not seen."""
+    """Counts the catalogue dialogues that this window needs, and those of them the champion has not seen."""
     persona = platform.persona(kept.window.persona_id)
     target = persona.bootstrap.target if persona.bootstrap else 0
     needed = bootstrap_needed(kept.num_new + kept.num_learned, target)
     # Fewer dialogues are always a part of more (see `build_snapshot`), so counting tells which are new.
-    learned = platform.store.learned_ids(persona.id)
+    learned = past_of(platform, kept.window).learned_by
     seen = sum(dialogue.conversation_id in learned for dialogue in bootstrap_pool(platform, persona))
     return Filled(
         window=kept.window,
@@ -63,7 +64,9 @@ def why_not_train(platform: Platform, filled: Filled) -> str | None:
     limits = platform.persona(window.persona_id).limits
     if filled.num_new < limits.min_new_samples:
         return f"skipped: {filled.num_new} of {limits.min_new_samples} new samples"
-    trained = platform.journal.other_trainings_on_day(window.persona_id, window.as_of, limits.timezone)
+    journal = platform.journal
+    count = journal.other_replays_on_day if window.replayed else journal.other_trainings_on_day
+    trained = count(window.persona_id, window.as_of, limits.timezone)
     if trained >= limits.max_trainings_per_day:
         return f"skipped: {trained} trainings today already, the limit is {limits.max_trainings_per_day}"
     return None

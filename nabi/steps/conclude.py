@@ -53,12 +53,14 @@ def judge(platform: Platform, scored: Scored) -> Judged:
 def _luck(platform: Platform, persona: Persona, window: Window) -> Luck:
     """How often the persona was gated in the days that share one error budget."""
     most = most_gates(persona.limits.max_trainings_per_day)
-    return Luck(gate=platform.journal.gates_before(persona.id, window.as_of, DAYS) + 1, most=most)
+    return Luck(gate=platform.journal.gates_before(persona.id, window.as_of, DAYS, window.line) + 1, most=most)
 
 
 def deploy(platform: Platform, judged: Judged) -> Ending:
-    """Makes the candidate live; its conversations count as learned from now on."""
+    """Makes the candidate live; its conversations count as learned from now on. In a replay that is only recorded."""
     candidate = judged.candidate
+    if candidate.window.replayed:
+        return _win(platform, judged)
     version = platform.registry.version(candidate.adapter)
     lease = platform.holding.lease(persona_lease(candidate.window.persona_id))
     platform.registry.deploy(version, who=WHO, why=judged.sentence, lease=lease)
@@ -67,6 +69,15 @@ def deploy(platform: Platform, judged: Judged) -> Ending:
     used = [row.conversation_id for row in rows if row.part != "anchor"]
     platform.store.mark_learned(candidate.window.persona_id, used, candidate.adapter, candidate.snapshot.version)
     return _finish(platform, candidate, "deployed", judged)
+
+
+def _win(platform: Platform, judged: Judged) -> Ending:
+    """A replay's winner: what later windows of the replay are compared with, and nothing that answers anybody."""
+    sentence = f"won the replay, nothing went live: it would have been {judged.sentence}"
+    won = judged.model_copy(update={"sentence": sentence})
+    platform.registry.note_winner(platform.registry.version(judged.candidate.adapter), why=sentence)
+    platform.tracker.log_tags(judged.candidate.snapshot.run_id, {"decision": "won the replay", "sentence": sentence})
+    return _finish(platform, judged.candidate, "won", won)
 
 
 def keep(platform: Platform, judged: Judged) -> Ending:
@@ -79,14 +90,15 @@ def skip(platform: Platform, filled: Filled, why: str) -> Ending:
     """Ends a window that trains nothing."""
     window = filled.window
     figures = {"num_new": filled.num_new}
-    platform.journal.finish(window.persona_id, window.as_of, "skipped", why, figures=figures)
+    platform.journal.finish(window.persona_id, window.as_of, "skipped", why, figures=figures, line=window.line)
     return Ending(window=window, state="skipped", sentence=why)
 
 
 def fail(platform: Platform, window: Window, why: str, kind: Kind) -> Ending:
     """Records a failure; the live adapter and the conversations stay as they were."""
     sentence = f"failed: {why}"
-    platform.journal.finish(window.persona_id, window.as_of, "failed", sentence, figures={"kind": kind.value})
+    figures = {"kind": kind.value}
+    platform.journal.finish(window.persona_id, window.as_of, "failed", sentence, figures=figures, line=window.line)
     return Ending(window=window, state="failed", sentence=sentence)
 
 
@@ -111,6 +123,7 @@ def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judg
         adapter_version=candidate.adapter,
         mlflow_run_id=snapshot.run_id,
         figures=figures,
+        line=window.line,
     )
     platform.tracker.close_run(snapshot.run_id)
     return Ending(window=window, state=state, sentence=judged.sentence)

@@ -14,6 +14,7 @@ from nabi.personas.model import Persona
 from nabi.registry.adapters import parse_version_name
 from nabi.serving.engine import Engine
 from nabi.steps.guard import uses_words
+from nabi.steps.past import past_of
 from nabi.steps.window import Candidate, Scored
 from nabi.training.base_model import load_base
 from nabi.wiring import Platform
@@ -26,8 +27,7 @@ def evaluate_candidate(platform: Platform, candidate: Candidate) -> Scored:
     """Scores base, champion and candidate anew; nothing is taken from an earlier evaluation."""
     persona = platform.persona(candidate.window.persona_id)
     prompts = evaluation_prompts(platform, candidate)
-    live = platform.registry.live(persona.id)
-    champion = live.champion if live else None
+    champion = past_of(platform, candidate.window).champion
     contenders = [BASE, *([champion] if champion else []), candidate.adapter]
     scores = score_contenders(platform, persona, prompts, contenders)
     path = _keep(platform, candidate, scores)
@@ -41,7 +41,7 @@ def evaluation_prompts(platform: Platform, candidate: Candidate) -> list[EvalPro
     persona = platform.persona(candidate.window.persona_id)
     data = platform.datasets.checkout(candidate.snapshot.version, persona.id)
     held_out = read_samples(data / "holdout.jsonl")
-    used_by = platform.store.learned_by(persona.id)
+    used_by = past_of(platform, candidate.window).learned_by
     older = older_sets(
         [sample for sample in held_out if not sample.is_new],
         {conversation: parse_version_name(adapter)[1] for conversation, adapter in used_by.items()},

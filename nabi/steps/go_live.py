@@ -62,7 +62,7 @@ def try_out(
     if candidate is None and running is not None:
         candidate = running.candidate
     if candidate is None:
-        versions = platform.registry.versions(persona_id)
+        versions = [version for version in platform.registry.versions(persona_id) if not version.replayed]
         if not versions:
             raise ConfigError(f"{persona_id} has no adapter to try.", fix=f"Train one: nabi run --persona {persona_id}")
         candidate = versions[-1].name

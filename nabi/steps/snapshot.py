@@ -51,7 +51,8 @@ def _record(
     window = filled.window
     platform.journal.record_dataset(version, window.persona_id, _origins(built))
     tracker = platform.tracker
-    run_id = tracker.open_run(window.persona_id, window.pass_id, {"as_of": window.as_of.isoformat()})
+    tags = {"as_of": window.as_of.isoformat(), "line": window.line}
+    run_id = tracker.open_run(window.persona_id, window.pass_id, tags)
     counts = {
         "data/train": built.num_train,
         "data/holdout": built.num_holdout,

@@ -11,6 +11,7 @@ from nabi.errors import NabiError
 from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit, lock_digest
 from nabi.steps.guard import uses_words
+from nabi.steps.past import past_of
 from nabi.steps.window import Candidate, Snapshot
 from nabi.training.adapter import library_versions, read_manifest
 from nabi.training.base_model import BaseRef, resolve_base
@@ -37,7 +38,8 @@ def train_candidate(
     """Trains on exactly the files of the snapshot's version and registers the adapter."""
     window = snapshot.window
     persona = platform.persona(window.persona_id)
-    platform.journal.record_training(window.persona_id, window.as_of)
+    if not window.replayed:
+        platform.journal.record_training(window.persona_id, window.as_of)
     job = training_job(platform, persona, snapshot, preset)
     tracker = platform.tracker
     tracker.log_params(snapshot.run_id, _params(job))
@@ -51,6 +53,7 @@ def train_candidate(
         result.adapter_dir,
         result.digest,
         tags={"dataset_version": snapshot.version, "as_of": window.as_of.isoformat(), "commit": job.commit},
+        replayed=window.replayed,
     )
     return Candidate(
         window=window,
@@ -103,7 +106,8 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
     data = platform.datasets.checkout(snapshot.version, persona.id)
     base = platform.base(persona)
     recipe = resolve_recipe(persona.recipe, base, preset)
-    label = f"{snapshot.window.as_of:%Y%m%dT%H%M}-{snapshot.version[:12]}"
+    window = snapshot.window
+    label = f"{window.as_of:%Y%m%dT%H%M}-{snapshot.version[:12]}{'-replay' if window.replayed else ''}"
     return TrainingJob(
         persona_id=persona.id,
         system_prompt=persona.system_prompt,
@@ -120,16 +124,15 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
         commit=code_commit(),
         threads=platform.settings.threads,
         save_every=Every(seconds=platform.settings.checkpoint_seconds, steps=platform.settings.checkpoint_steps),
-        start_adapter=_start(platform, persona, base, recipe),
+        start_adapter=_start(platform, persona, base, recipe, past_of(platform, window).champion),
     )
 
 
-def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe) -> Path | None:
+def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe, champion: str | None) -> Path | None:
     """The champion's folder when the recipe goes on from it and it fits; None begins afresh."""
-    live = platform.registry.live(persona.id)
-    if recipe.start == "base" or live is None:
+    if recipe.start == "base" or champion is None:
         return None
-    folder = platform.registry.folder_of(platform.registry.version(live.champion))
+    folder = platform.registry.folder_of(platform.registry.version(champion))
     manifest = read_manifest(folder)
     wanted, had = recipe.model_dump(mode="json"), manifest.arguments["recipe"]
     # An adapter from before a field existed was trained with its default.
@@ -138,7 +141,7 @@ def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe) 
     if manifest.base_revision != base.revision:
         differing.append("base model")
     if differing:
-        logger.info("begins afresh: %s was trained with another %s", live.champion, ", ".join(differing))
+        logger.info("begins afresh: %s was trained with another %s", champion, ", ".join(differing))
         return None
     return folder
 

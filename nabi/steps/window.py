@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nabi.conversations.records import Frozen, Moment
+from nabi.registry.journal import LIVE, REPLAY, Line
 
 
 class Window(Frozen):
@@ -16,11 +17,17 @@ class Window(Frozen):
 
     persona_id: str
     as_of: Moment
+    line: Line = LIVE
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the past is played again beside what really happened, so that nothing of it may go live."""
+        return self.line == REPLAY
 
     @property
     def pass_id(self) -> str:
         """Identifies the pass everywhere: journal, MLflow, Prefect."""
-        return f"{self.persona_id}@{self.as_of:%Y-%m-%dT%H:%MZ}"
+        return f"{self.persona_id}@{self.as_of:%Y-%m-%dT%H:%MZ}{' replay' if self.replayed else ''}"
 
 
 class Collected(Frozen):

@@ -105,7 +105,7 @@ class Pass:
         history = platform.ledger.history(PERSONA)
         datasets = {version.dataset_version for version in versions}
         expected = "deployed" if self._deploy else "kept"
-        learned = len(platform.store.learned_ids(PERSONA))
+        learned = len(platform.store.learned_by(PERSONA))
         facts = {
             "adapter versions": (len(versions), 1),
             "logged models": (len(models), 1),

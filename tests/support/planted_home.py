@@ -323,7 +323,7 @@ def _wrong_store(platform: Platform, planted: Planted) -> list[str]:
     expected = {f"c{number:03}" for number in range(120)} - planted.hanas
     if held != expected:
         wrong.append(f"store holds {sorted(held ^ expected)} wrongly")
-    if store.learned_ids("bot") & planted.hanas or len(store.learned_ids("bot")) < 10:
+    if store.learned_by("bot").keys() & planted.hanas or len(store.learned_by("bot")) < 10:
         wrong.append("what was learned is wrong")
     if sorted(item.reason for item in store.list_set_apart()) != ["quality", "unusable row"]:
         wrong.append("what was set apart is wrong")

@@ -107,7 +107,7 @@ def test_emptying_takes_everything_of_the_person_and_nothing_of_others(
     store.erasures.empty(request)
     assert store.get("c1") is None
     assert store.get("c2") == said(2, DURI)
-    assert store.learned_ids("bot") == {"c2"}
+    assert set(store.learned_by("bot")) == {"c2"}
     assert journal.conversations_of("data1", "bot") == ["c2"]
     assert {(item.conversation_id, item.raw) for item in store.list_set_apart()} == {("c2", None), ("c1", "{theirs")}
     assert store.erasures.entries(request) == [

@@ -8,7 +8,7 @@ import pytest
 
 from nabi.database.engine import Database
 from nabi.errors import DataError
-from nabi.registry.journal import DECIDED, Decided, Ended, Journal, RowOrigin
+from nabi.registry.journal import DECIDED, LIVE, REPLAY, Decided, Ended, Journal, RowOrigin
 
 SEOUL = timezone(timedelta(hours=9))
 NOON = datetime(2026, 7, 1, 12, tzinfo=SEOUL)
@@ -168,3 +168,40 @@ def test_gates_are_counted_over_days_back_from_a_window_without_it(journal: Jour
     journal.finish("p", NOON - timedelta(hours=12), "skipped", "skipped.")
     assert journal.gates_before("p", NOON, 7) == 2
     assert journal.gates_before("somebody-else", NOON, 7) == 0
+
+
+def test_a_replay_has_windows_of_its_own(journal: Journal) -> None:
+    decide(journal, NOON, "kept")
+    assert journal.start("p", NOON, REPLAY) is None
+    journal.finish("p", NOON, "won", "won.", dataset_version="d2", adapter_version="p--v2", line=REPLAY)
+    live, replayed = journal.standing("p", NOON), journal.standing("p", NOON, REPLAY)
+    assert live is not None and replayed is not None
+    assert (live.state, replayed.state) == ("kept", "won")
+    assert journal.latest("p") == [live]
+    assert journal.ended("p") == [live]
+    assert journal.latest("p", line=REPLAY) == [replayed]
+
+
+def test_a_replay_begins_with_what_was_live_and_goes_on_with_its_own_winners(journal: Journal) -> None:
+    hours = [NOON + timedelta(hours=6 * i) for i in range(4)]
+    for i, as_of in enumerate(hours):
+        decide(journal, as_of, "deployed", adapter=f"p--v{i + 1}")
+    for i, as_of in enumerate(hours[1:]):
+        assert journal.start("p", as_of, REPLAY) is None
+        before = [standing.adapter_version for standing in journal.winners_before("p", as_of, REPLAY)]
+        assert before == ["p--v1", *(f"p--v{11 + j}" for j in range(i))]
+        journal.finish("p", as_of, "won", "won.", dataset_version="d", adapter_version=f"p--v{11 + i}", line=REPLAY)
+    live = [standing.adapter_version for standing in journal.winners_before("p", hours[3], LIVE)]
+    assert live == ["p--v1", "p--v2", "p--v3"]
+
+
+def test_a_replays_gates_and_trainings_are_not_those_of_the_live_line(journal: Journal) -> None:
+    for hours in (1, 2, 3):
+        as_of = NOON + timedelta(hours=hours)
+        journal.start("p", as_of, REPLAY)
+        journal.finish("p", as_of, "kept", "kept.", adapter_version=f"p--v{hours}", line=REPLAY)
+    end = NOON + timedelta(hours=4)
+    assert journal.gates_before("p", end, 30) == 0
+    assert journal.gates_before("p", end, 30, REPLAY) == 3
+    assert journal.other_trainings_on_day("p", end, "Asia/Seoul") == 0
+    assert journal.other_replays_on_day("p", end, "Asia/Seoul") == 3

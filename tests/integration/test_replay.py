@@ -1,0 +1,102 @@
+"""The past played again beside a live champion: real steps on a minute base."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from minute_base import build_tiny_base
+from small_platform import NOON, plant_small_home
+
+from nabi.errors import ConfigError
+from nabi.registry.journal import LIVE, REPLAY, Line
+from nabi.registry.leases import persona_lease
+from nabi.steps import bootstrap, collect, conclude, evaluate, snapshot, train
+from nabi.steps.go_live import try_out
+from nabi.steps.past import past_of
+from nabi.steps.window import Ending, Scored, Window
+from nabi.training.train import train_adapter
+from nabi.wiring import Platform
+
+PERSONA = "bot"
+EARLY, LATE = NOON - timedelta(hours=8), NOON
+
+
+@dataclass
+class Played:
+    """One window from its beginning to its end."""
+
+    new: int
+    scored: Scored
+    ending: Ending
+
+
+def play(platform: Platform, as_of: datetime, line: Line) -> Played:
+    """A window whose candidate the gate lets through: what then becomes of it is what is tried, not the gate."""
+    window = Window(persona_id=PERSONA, as_of=as_of, line=line)
+    assert collect.open_window(platform, window) is None
+    kept = collect.keep_usable(platform, collect.collect(platform, window))
+    filled = bootstrap.fill_up(platform, kept)
+    assert bootstrap.why_not_train(platform, filled) is None
+    taken = snapshot.take_snapshot(platform, filled)
+    scored = evaluate.evaluate_candidate(platform, train.train_candidate(platform, taken, None, lambda *_: None))
+    return Played(filled.num_new, scored, conclude.deploy(platform, conclude.judge(platform, scored)))
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("replay")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        patch.setattr(train, "train_in_own_process", train_adapter)  # seconds of imports less
+        made = plant_small_home(folder / "home", PERSONA, base=build_tiny_base(folder / "base" / "minute"), num=60)
+        shutil.copyfile(empty_mlflow, made.settings.state / "mlflow.db")
+        made.holding.take([persona_lease(PERSONA)], "the test")
+        yield made
+        made.database.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_replay_goes_from_winner_to_winner_and_leaves_what_really_happened_alone(platform: Platform) -> None:
+    live = play(platform, LATE, LIVE)
+    ledger, learned = platform.registry.live(PERSONA), platform.store.learned_by(PERSONA)
+    standing, apart = platform.journal.standing(PERSONA, LATE), platform.store.list_set_apart(PERSONA)
+
+    early = play(platform, EARLY, REPLAY)
+    late = play(platform, LATE, REPLAY)
+
+    assert early.scored.champion is None  # not the champion of now
+    assert early.new == 40  # all that existed then is new, although the live adapter knows it
+    assert late.scored.champion == early.scored.candidate.adapter
+    assert late.new == 20
+    assert early.ending.state == late.ending.state == "won"
+    assert early.ending.sentence.startswith("won the replay, nothing went live: it would have been ")
+
+    assert platform.registry.live(PERSONA) == ledger
+    assert platform.store.learned_by(PERSONA) == learned
+    assert platform.store.list_set_apart(PERSONA) == apart
+    assert platform.journal.standing(PERSONA, LATE) == standing
+    assert platform.journal.trainings_on_day(PERSONA, LATE, "UTC") == 1
+    assert past_of(platform, Window(persona_id=PERSONA, as_of=LATE)).champion == live.scored.candidate.adapter
+
+    assert [window.state for window in platform.journal.latest(PERSONA, line=REPLAY)] == ["won", "won"]
+    run = early.scored.candidate.snapshot.run_id
+    assert run != live.scored.candidate.snapshot.run_id
+    tags = platform.tracker.run_tags(run)
+    assert (tags["line"], tags["decision"], tags["sentence"]) == ("replay", "won the replay", early.ending.sentence)
+    won = platform.registry.version(late.scored.candidate.adapter)
+    assert won.replayed
+    assert won.tags["decision"] == "won the replay"
+    assert won.stage == "Archived"
+    with pytest.raises(ConfigError, match=f"{live.scored.candidate.adapter} is live"):
+        try_out(platform, PERSONA, 10, who="test", why="the newest that is none of a replay's")
+
+
+def test_a_window_of_the_replay_is_decided_once(platform: Platform) -> None:
+    window = Window(persona_id=PERSONA, as_of=EARLY, line=REPLAY)
+    assert collect.open_window(platform, window) is not None
+    assert collect.open_window(platform, Window(persona_id=PERSONA, as_of=EARLY)) is None
