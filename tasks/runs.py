@@ -28,10 +28,12 @@ from nabi.control.actions import (
     GAVE_UP,
     HOLDS,
     RESUMING,
+    STOPPED,
     Action,
     Cancel,
     DeclareCrashed,
     GiveUp,
+    HandBack,
     Hold,
     Release,
     Resume,
@@ -141,6 +143,9 @@ class RunBook:
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)
                 self._set(run_id, Scheduled(name=RESUMING, scheduled_time=datetime.now(UTC), message=sentence))
+            case HandBack(sentence=sentence):
+                self._platform.leases.clear(action.run_id)
+                self._set(run_id, Scheduled(name=STOPPED, scheduled_time=datetime.now(UTC), message=sentence))
             case GiveUp(crashed_at=crashed_at, step=step, sentence=sentence):
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)

@@ -15,6 +15,7 @@ QUEUE_FULL = "QueueFull"
 SUPERSEDED = "Superseded"
 GAVE_UP = "GaveUp"
 RESUMING = "ResumingAfterCrash"
+STOPPED = "ResumingAfterStop"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class HandBack:
+    """Its process ended because the platform was stopped: it goes on at the next start, and no crash counts."""
+
+    run_id: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class GiveUp:
     """It was killed at the same step too often."""
 
@@ -84,4 +93,4 @@ class GiveUp:
     replay: bool = False
 
 
-Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | GiveUp
+Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | HandBack | GiveUp
