@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ConfigDict, Field
 
 from nabi.conversations.records import Frozen
-from nabi.evaluation.hard_gates import HARD_GATES, TOLERATED_SHARE, UNPARDONABLE
+from nabi.evaluation.hard_gates import HARD_GATES
 from nabi.evaluation.interval import Gain, detectable_gain, relative_gain
 from nabi.evaluation.prompts import MEASURED_GROUPS
 from nabi.evaluation.score import PromptScore, group_means, mean_quality
@@ -308,17 +308,13 @@ def _newly_broken(champion: Contender, candidate: Contender) -> dict[str, tuple[
 
 
 def _failed_hard_gates(measured: Verdict) -> list[str]:
-    """A hard gate counts the prompts that the candidate breaks and the champion does not.
+    """One prompt that the candidate breaks and the champion does not is one too many, whichever gate it fails.
 
-    What the champion breaks as well is no reason to keep it. The unpardonable fails at the first prompt, the rest above
-    the tolerated share of the prompts.
+    What the champion breaks as well is no reason to keep it.
     """
-    broken = [
-        f"{gate.replace('_', ' ')} gate failed on {_prompts(len(ids))}"
-        for gate, ids in measured.newly_broken.items()
-        if gate in UNPARDONABLE or len(ids) > TOLERATED_SHARE * measured.num_prompts
-    ]
-    return broken + [f"{gate.replace('_', ' ')} gate failed: {why}" for gate, why in measured.new_flaws.items()]
+    broken = {gate: f" on {_prompts(len(ids))}" for gate, ids in measured.newly_broken.items()}
+    flaws = {gate: f": {why}" for gate, why in measured.new_flaws.items()}
+    return [f"{gate.replace('_', ' ')} gate failed{told}" for gate, told in (*broken.items(), *flaws.items())]
 
 
 def _too_little_gain(measured: Verdict, rules: Evaluation) -> list[str]:

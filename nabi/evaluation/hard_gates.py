@@ -1,6 +1,6 @@
 """Hard gates: answers that no score outweighs. Each is pure and gives the reason, or None when the answer passes.
 
-A gate looks at one answer. Whether a candidate is refused for it is decided in `nabi.evaluation.gate`.
+A gate looks at one answer. What a candidate breaks newly keeps it out, on however few prompts: `nabi.evaluation.gate`.
 """
 
 from __future__ import annotations
@@ -88,18 +88,6 @@ HARD_GATES: dict[str, HardGate] = {
     "repetition": repetition,
     "forbidden_words": forbidden_words,
 }
-
-
-UNPARDONABLE = frozenset({"meta_leak", "forbidden_words"})
-"""What a persona must never say: once is too often, however many prompts there are."""
-
-TOLERATED_SHARE = 0.01
-"""Share of the prompts on which a candidate may newly stumble over each of the other gates: a loop, a broken sign.
-
-A small model stumbles now and then: at 1 answer in 200, two equally good adapters would refuse each other on every
-second set of 140 prompts if once were too often, and on every sixth with this share. A candidate that has really lost
-its language or runs in circles does so on far more.
-"""
 
 
 def broken_rules(answer: str, given: str, persona: Persona) -> dict[str, str]:

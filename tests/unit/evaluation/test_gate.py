@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nabi.evaluation.gate import Contender, Luck, ProbeAnswer, Verdict, decide
+from nabi.evaluation.hard_gates import HARD_GATES
 from nabi.evaluation.score import PromptScore
 from nabi.personas.model import Evaluation
 
@@ -92,22 +93,11 @@ def test_what_the_champion_breaks_as_well_is_no_reason_to_keep_it():
     assert other_gate.sentence == "kept: meta leak gate failed on 1 prompt"
 
 
-@pytest.mark.parametrize(
-    ("gate", "places", "deploys"),
-    [
-        ("repetition", [7], True),
-        ("repetition", [7, 80], False),
-        ("language", [7], True),
-        ("forbidden_words", [7], False),
-        ("meta_leak", [7], False),
-        ("a_gate_of_tomorrow", [7, 8], False),
-    ],
-)
-def test_one_stumble_in_a_hundred_is_tolerated_but_nothing_unpardonable(gate, places, deploys):
-    new = scores([0.9] * 150, broken=dict.fromkeys(places, (gate,)))
-    found = verdict(scores([0.5] * 150), new)
-    assert found.deploy is deploys
-    assert found.newly_broken == {gate: tuple(f"sample-{place}" for place in places)}
+@pytest.mark.parametrize("gate", [*HARD_GATES, "a_gate_of_tomorrow"])
+def test_one_newly_broken_prompt_keeps_a_candidate_out_whichever_gate_and_however_many_prompts(gate):
+    found = verdict(scores([0.5] * 1000), scores([0.9] * 1000, broken={7: (gate,)}))
+    assert found.sentence == f"kept: {gate.replace('_', ' ')} gate failed on 1 prompt"
+    assert found.newly_broken == {gate: ("sample-7",)}
 
 
 def test_forgetting_the_anchors_keeps_the_champion_whatever_the_new_prompts_gain():
