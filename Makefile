@@ -30,8 +30,9 @@ run: setup ## from thin logs to a chatbot that improved itself: four windows of 
 up: setup ## the whole platform on this machine: servers, worker, schedules
 	@$(BIN)/nabi up
 
+# Two files at a time: many tests wait for servers and child processes. The longest file, the tour, is the first.
 test: setup ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 resilience: setup ## the long forms: hundreds of kills at random points (about half an hour)
 	NABI_LONG=1 $(BIN)/python -m pytest -s -o timeout=7200 tests/resilience
