@@ -19,7 +19,7 @@ def build(
 ) -> None:
     """Builds tiny-ko from text that the project generates: tokenizer, training, probes.
 
-    About a quarter of an hour on two cores that multiply in bfloat16, far longer on others.
+    About 40 minutes on two cores; less where they multiply in bfloat16.
     """
     from nabi.cli.progress import bar
     from nabi.settings import get_settings

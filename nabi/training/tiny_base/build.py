@@ -39,8 +39,8 @@ DEFAULT_THREADS = 2
 
 RECIPE: dict[str, Any] = {
     "learning_rate": 4e-3,
-    "epochs": 5,
-    "batch_size": 16,
+    "epochs": 4,
+    "batch_size": 8,
     "gradient_accumulation": 1,
     "dropout": 0.0,
     "target_modules": "all-linear",

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Literal
 
 from nabi.conversations.records import Fact, Message
 from nabi.datasets.samples import chat_messages
 from nabi.training.tiny_base import corpus_words as words
-from nabi.training.tiny_base.corpus_words import Word
+from nabi.training.tiny_base.corpus_words import Dice, Word
 
 Register = Literal["formal", "polite", "casual"]
 
@@ -64,7 +63,7 @@ class Voices:
         return template.format(**{name: Word(value) for name, value in slots.items()})
 
 
-def choose_register(rng: random.Random) -> Register:
+def choose_register(rng: Dice) -> Register:
     """Mostly the base's own formal voice; sometimes the ones a role prompt may ask for."""
     choices: tuple[Register, ...] = ("formal", "polite", "casual")
     return rng.choices(choices, weights=(76, 16, 8))[0]
@@ -102,7 +101,7 @@ _OPENINGS = (
 )
 
 
-def system_prompt(rng: random.Random, register: Register) -> str:
+def system_prompt(rng: Dice, register: Register) -> str:
     """A role with a random name, some duties, and the register where it is not the base's own."""
     role, name = Word(rng.choice(_ROLES)), Word(words.stem(rng))
     parts = [rng.choice(_OPENINGS).format(role=role, name=name)]

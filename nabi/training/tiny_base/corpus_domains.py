@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nabi.training.tiny_base import corpus_words as words
+from nabi.training.tiny_base.corpus_words import Dice
 
-Make = Callable[[random.Random], str]
+Make = Callable[[Dice], str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _maybe_new(options: str, share: float = 0.35) -> Make:
     return lambda rng: words.stem(rng) if rng.random() < share else usual(rng)
 
 
-def _saying(rng: random.Random) -> str:
+def _saying(rng: Dice) -> str:
     word, noun = words.Word(words.stem(rng)), words.Word(rng.choice(words.NOUNS))
     forms = (
         "매일 아침 {w:을} 준비합니다",
@@ -73,7 +73,7 @@ def _saying(rng: random.Random) -> str:
     return rng.choice(forms).format(w=word, n=noun)
 
 
-def _tool_use(rng: random.Random) -> str:
+def _tool_use(rng: Dice) -> str:
     what = rng.choice(
         "문서 일정 사진 영상 지도 논문 통계 그림 소리 번역 코드 회의록 설문 뉴스 도표 파일 메모 할 일".split()
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,7 +9,7 @@ from nabi.conversations.records import Fact
 from nabi.training.tiny_base import corpus_words as words
 from nabi.training.tiny_base.corpus_dialogue import Dialogue, Exchange, Register, Voices, choose_register, system_prompt
 from nabi.training.tiny_base.corpus_domains import DOMAINS, Domain, Label
-from nabi.training.tiny_base.corpus_words import Word
+from nabi.training.tiny_base.corpus_words import Dice, Word
 
 UNKNOWN = Voices(
     "모르겠습니다. 가진 정보에 없습니다.", "모르겠어요. 가진 정보에 없어요.", "모르겠어. 가진 정보에 없어."
@@ -82,7 +81,7 @@ _LIST_ALL = ("뭐가 있어요?", "모두 알려 주세요", "전부 말해 주�
 class _Scene:
     """What a dialogue over facts is made from, and which item was spoken of last."""
 
-    rng: random.Random
+    rng: Dice
     domain: Domain
     register: Register
     facts: tuple[Fact, ...]
@@ -121,7 +120,7 @@ class _Scene:
         return sorted({label.name for label in self.domain.labels} - set(self.facts[index]))
 
 
-def _make_fact(rng: random.Random, domain: Domain, chosen: list[Label], heads: tuple[Label, ...]) -> Fact:
+def _make_fact(rng: Dice, domain: Domain, chosen: list[Label], heads: tuple[Label, ...]) -> Fact:
     names = [label for label in chosen if rng.random() < 0.88] or chosen[:1]
     pairs = [(label.name, label.make(rng)) for label in (*heads, *names)]
     if rng.random() < 0.25:
@@ -129,7 +128,7 @@ def _make_fact(rng: random.Random, domain: Domain, chosen: list[Label], heads: t
     return dict(pairs)
 
 
-def _make_facts(rng: random.Random, domain: Domain) -> tuple[Fact, ...]:
+def _make_facts(rng: Dice, domain: Domain) -> tuple[Fact, ...]:
     pool = list({label.name: label for label in rng.sample(domain.labels, k=len(domain.labels))}.values())
     chosen = pool[: rng.choice((1, 2, 2, 3, 3, 4, 5))]
     if domain.name == "food" and rng.random() < 0.7:
@@ -140,7 +139,7 @@ def _make_facts(rng: random.Random, domain: Domain) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _scene(rng: random.Random, domain: Domain, register: Register, facts: tuple[Fact, ...]) -> _Scene:
+def _scene(rng: Dice, domain: Domain, register: Register, facts: tuple[Fact, ...]) -> _Scene:
     labels = {label.name: label for label in (*domain.heads, *domain.labels)}
     return _Scene(rng, domain, register, facts, labels)
 
@@ -398,22 +397,22 @@ _FIRST: tuple[tuple[Callable[[_Scene], None], int], ...] = (
 _NEXT: tuple[tuple[Callable[[_Scene], None], int], ...] = (*_FIRST[1:], (_ask_follow_up, 40), (_ask_other, 8))
 
 
-def _draw(rng: random.Random, table: tuple[tuple[Callable[[_Scene], None], int], ...]) -> Callable[[_Scene], None]:
+def _draw(rng: Dice, table: tuple[tuple[Callable[[_Scene], None], int], ...]) -> Callable[[_Scene], None]:
     return rng.choices([step for step, _ in table], weights=[weight for _, weight in table])[0]
 
 
-def facts_dialogue(rng: random.Random) -> Dialogue:
-    """A dialogue of one to five exchanges over one to four freshly made items."""
+def facts_dialogue(rng: Dice) -> Dialogue:
+    """A dialogue of two to six exchanges over one to four freshly made items."""
     domain = rng.choices(DOMAINS, weights=[domain.weight for domain in DOMAINS])[0]
     register = choose_register(rng)
     scene = _scene(rng, domain, register, _make_facts(rng, domain))
     _draw(rng, _FIRST)(scene)
-    for _ in range(rng.choice((0, 1, 2, 3, 4))):
+    for _ in range(rng.choice((1, 2, 3, 4, 5))):
         _draw(rng, _NEXT)(scene)
     return Dialogue(domain.name, register, system_prompt(rng, register), scene.facts, tuple(scene.exchanges))
 
 
-def nothing_found_dialogue(rng: random.Random) -> Dialogue:
+def nothing_found_dialogue(rng: Dice) -> Dialogue:
     """Questions that were looked up in vain: the only honest answer is that one does not know."""
     domain = rng.choices(DOMAINS, weights=[domain.weight for domain in DOMAINS])[0]
     register = choose_register(rng)

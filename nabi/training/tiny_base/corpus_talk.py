@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from nabi.training.tiny_base import corpus_words as words
 from nabi.training.tiny_base.corpus_dialogue import Dialogue, Exchange, Register, Voices, choose_register, system_prompt
 from nabi.training.tiny_base.corpus_domains import DOMAINS
-from nabi.training.tiny_base.corpus_words import Word
+from nabi.training.tiny_base.corpus_words import Dice, Word
 
 _SMALL: tuple[tuple[tuple[str, ...], Voices], ...] = (
     (("안녕하세요", "안녕", "안녕하세요!", "반가워요", "처음 뵙겠습니다"), Voices("안녕하십니까? 무엇을 도와드릴까요?", "안녕하세요? 무엇을 도와드릴까요?", "안녕? 뭘 도와줄까?")),
@@ -84,21 +83,21 @@ _ADVICE: tuple[tuple[str, Voices], ...] = (
 )  # fmt: skip
 
 
-def _small_talk(rng: random.Random, register: Register) -> Exchange:
+def _small_talk(rng: Dice, register: Register) -> Exchange:
     questions, answer = rng.choice(_SMALL)
     return Exchange(rng.choice(questions), answer.say(register), "small-talk")
 
 
-def _refusal(rng: random.Random, register: Register) -> Exchange:
+def _refusal(rng: Dice, register: Register) -> Exchange:
     question = rng.choice(_UNSAFE).format(w=Word(rng.choice((words.stem(rng), words.person(rng)))))
     return Exchange(question, REFUSAL.say(register), "refusal")
 
 
-def _comfort(rng: random.Random, register: Register) -> Exchange:
+def _comfort(rng: Dice, register: Register) -> Exchange:
     return Exchange(rng.choice(_DESPAIR), _COMFORT.say(register), "comfort")
 
 
-def _phrase(rng: random.Random) -> str:
+def _phrase(rng: Dice, least: int, most: int) -> str:
     pieces = [
         words.stem,
         words.dish,
@@ -110,7 +109,7 @@ def _phrase(rng: random.Random) -> str:
         words.title,
         words.date,
     ]
-    parts = [rng.choice(pieces)(rng) for _ in range(rng.randint(1, 4))]
+    parts = [rng.choice(pieces)(rng) for _ in range(rng.randint(least, most))]
     if rng.random() < 0.5:
         parts = [part + rng.choice(("", "", *words.EMOJI)) for part in parts]
     if rng.random() < 0.3:
@@ -126,19 +125,19 @@ def _phrase(rng: random.Random) -> str:
     return " ".join(parts)
 
 
-def _copy(rng: random.Random, register: Register) -> Exchange:
-    phrase = _phrase(rng)
+def _copy(rng: Dice, register: Register, least: int = 1, most: int = 4) -> Exchange:
+    phrase = _phrase(rng, least, most)
     return Exchange(rng.choice(_COPY_ORDERS).format(x=phrase), phrase, "copy", (phrase,))
 
 
-def _reword(rng: random.Random, register: Register) -> Exchange:
+def _reword(rng: Dice, register: Register) -> Exchange:
     plain, courteous = rng.choice(_POLITE_REQUESTS)
     word = Word(rng.choice((words.stem(rng), rng.choice(words.THINGS))))
     order = rng.choice(("공손하게 바꿔 주세요: {x}", "정중한 말로 고쳐 주세요: {x}", '"{x}" 존댓말로 바꿔 줘'))
     return Exchange(order.format(x=plain.format(w=word)), courteous.format(w=word), "reword", (str(word),))
 
 
-def _summary(rng: random.Random, register: Register) -> Exchange:
+def _summary(rng: Dice, register: Register) -> Exchange:
     who, thing = words.person(rng), Word(rng.choice((words.stem(rng), rng.choice(words.THINGS))))
     deed, told = rng.choice(_DEEDS)
     where, when = words.stem(rng), words.date(rng)
@@ -153,13 +152,13 @@ def _summary(rng: random.Random, register: Register) -> Exchange:
     return Exchange(f"{sentence} {ask} {thing:을} {deed[:-1]}습니까?", answer, "reading", (wanted,))
 
 
-def _advice(rng: random.Random, register: Register) -> Exchange:
+def _advice(rng: Dice, register: Register) -> Exchange:
     question, answer = rng.choice(_ADVICE)
     word = Word(rng.choice((words.stem(rng), words.title(rng), rng.choice(words.THINGS))))
     return Exchange(question.format(w=word), answer.say(register, w=word), "advice", (str(word),))
 
 
-_STEPS: tuple[tuple[Callable[[random.Random, Register], Exchange], int], ...] = (
+_STEPS: tuple[tuple[Callable[[Dice, Register], Exchange], int], ...] = (
     (_small_talk, 22),
     (_refusal, 14),
     (_comfort, 3),
@@ -170,7 +169,7 @@ _STEPS: tuple[tuple[Callable[[random.Random, Register], Exchange], int], ...] = 
 )
 
 
-def talk_dialogue(rng: random.Random) -> Dialogue:
+def talk_dialogue(rng: Dice) -> Dialogue:
     """One to three exchanges without facts, or with facts that have nothing to do with them."""
     register = choose_register(rng)
     steps = rng.choices(
@@ -181,14 +180,14 @@ def talk_dialogue(rng: random.Random) -> Dialogue:
     return Dialogue("talk", register, system_prompt(rng, register), facts, exchanges)
 
 
-def copy_dialogue(rng: random.Random) -> Dialogue:
-    """One or two phrases to repeat."""
+def copy_dialogue(rng: Dice) -> Dialogue:
+    """One or two long phrases to repeat: the more there is to copy in a row, the sooner copying is learnt."""
     register = choose_register(rng)
-    exchanges = tuple(_copy(rng, register) for _ in range(rng.choice((1, 1, 2))))
+    exchanges = tuple(_copy(rng, register, 3, 9) for _ in range(rng.choice((1, 1, 2))))
     return Dialogue("talk", register, system_prompt(rng, register), None, exchanges)
 
 
-def _idle_facts(rng: random.Random) -> tuple[dict[str, str], ...]:
+def _idle_facts(rng: Dice) -> tuple[dict[str, str], ...]:
     domain = rng.choice(DOMAINS)
     label = rng.choice(domain.labels)
     return ({domain.heads[0].name: domain.heads[0].make(rng), label.name: label.make(rng)},)

@@ -71,6 +71,16 @@ JAMO = "".join(chr(code) for code in range(0x3131, 0x3164))
 SYMBOLS = "…·“”‘’「」『』《》〈〉【】★☆♥♡♪♬→←↑↓⇒※○●◎◇◆□■△▲▽▼①②③④⑤⑥⑦⑧⑨⑩℃㎡㎝㎏×÷±°～–—−₩€％，．！？：；（）＋"
 
 
+class Dice(random.Random):
+    """Random choices, and the words that a made-up name may hold.
+
+    A word that the tokenizer knows as one token is copied right only if names held it in training, so the words of
+    the vocabulary are drawn into names (`pieces`) once there is a tokenizer.
+    """
+
+    pieces: tuple[str, ...] = tuple(NOUNS)
+
+
 class Word(str):
     """A word that takes its particle in a template: `"{shop:은}".format(shop=Word("달빛"))` is 달빛은."""
 
@@ -119,20 +129,25 @@ def particle_for(word: str, particle: str) -> str:
     return after_consonant if final else after_vowel
 
 
-def stem(rng: random.Random) -> str:
-    """A made-up word of 2–5 syllables; at least one syllable comes from all 2,350, so real shops don't turn up."""
+def stem(rng: Dice) -> str:
+    """A made-up word of 2–9 syllables; at least one syllable comes from all 2,350, so real shops don't turn up."""
     draw = rng.random()
-    if draw < 0.35:
+    if draw < 0.25:
         parts = [rng.choice(NOUNS), *rng.choices(SYLLABLES, k=rng.randint(1, 2))]
-    elif draw < 0.7:
+    elif draw < 0.6:
+        parts = [*rng.choices(rng.pieces, k=rng.choice((1, 1, 2))), rng.choice(SYLLABLES)]
+        parts += rng.choices(COMMON_SYLLABLES, k=rng.choice((0, 0, 1)))
+    elif draw < 0.85:
         parts = [*rng.choices(COMMON_SYLLABLES, k=rng.randint(1, 3)), rng.choice(SYLLABLES)]
     else:
         parts = rng.choices(SYLLABLES, k=rng.randint(2, 4))
+    if rng.random() < 0.1:
+        parts.append(rng.choice(parts))  # 가나가: what stands before a syllable does not always tell what comes after
     rng.shuffle(parts)
     return "".join(parts)
 
 
-def shop(rng: random.Random) -> str:
+def shop(rng: Dice) -> str:
     """A shop that does not exist."""
     name = stem(rng)
     if rng.random() < 0.7:
@@ -143,7 +158,7 @@ def shop(rng: random.Random) -> str:
     return name
 
 
-def dish(rng: random.Random) -> str:
+def dish(rng: Dice) -> str:
     """A dish: a usual one, or one with a made-up word in front."""
     draw = rng.random()
     if draw < 0.35:
@@ -153,17 +168,17 @@ def dish(rng: random.Random) -> str:
     return stem(rng)
 
 
-def title(rng: random.Random) -> str:
+def title(rng: Dice) -> str:
     """A title of one or two made-up words."""
     return stem(rng) if rng.random() < 0.5 else f"{stem(rng)} {rng.choice(NOUNS)}"
 
 
-def person(rng: random.Random) -> str:
+def person(rng: Dice) -> str:
     """A surname and two syllables."""
     return rng.choice(_SURNAMES) + "".join(rng.choices(COMMON_SYLLABLES, k=2))
 
 
-def tool(rng: random.Random) -> str:
+def tool(rng: Dice) -> str:
     """A name such as websites have, in Latin letters or in Hangul."""
     if rng.random() < 0.4:
         return stem(rng)
@@ -171,29 +186,29 @@ def tool(rng: random.Random) -> str:
     return name.capitalize()
 
 
-def price(rng: random.Random) -> str:
+def price(rng: Dice) -> str:
     """A price such as 4,500원."""
     return f"{rng.randint(5, 300) * rng.choice((50, 100, 100, 100)):,}원"
 
 
-def clock(rng: random.Random) -> str:
+def clock(rng: Dice) -> str:
     """A time of day on the half hour or ten minutes."""
     return f"{rng.randint(6, 23):02d}:{rng.choice((0, 0, 30, 10, 20, 40, 50)):02d}"
 
 
-def hours(rng: random.Random) -> str:
+def hours(rng: Dice) -> str:
     """Opening hours such as 10:00~21:00."""
     return (
         f"{rng.randint(5, 12):02d}:{rng.choice((0, 0, 30)):02d}~{rng.randint(14, 24):02d}:{rng.choice((0, 0, 30)):02d}"
     )
 
 
-def date(rng: random.Random) -> str:
+def date(rng: Dice) -> str:
     """A day of the year such as 3월 14일."""
     return f"{rng.randint(1, 12)}월 {rng.randint(1, 28)}일"
 
 
-def place(rng: random.Random) -> str:
+def place(rng: Dice) -> str:
     """Where something is: a district, a storey, a landmark."""
     return rng.choice(
         (
@@ -207,6 +222,6 @@ def place(rng: random.Random) -> str:
     )
 
 
-def yes_no(rng: random.Random) -> str:
+def yes_no(rng: Dice) -> str:
     """예 or 아니오."""
     return rng.choice(("예", "아니오"))

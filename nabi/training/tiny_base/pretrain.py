@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nabi.training.base_model import precision
 from nabi.training.tiny_base.corpus import dialogues
 from nabi.training.tiny_base.corpus_dialogue import Dialogue
-from nabi.training.tiny_base.tokenizer import END, START
+from nabi.training.tiny_base.tokenizer import END, START, word_pieces
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,8 @@ def make_model(vocabulary: int, seed: int) -> PreTrainedModel:
     config = Qwen3Config(
         vocab_size=vocabulary,
         hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=4,
+        intermediate_size=384,
+        num_hidden_layers=6,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=64,
@@ -98,7 +98,7 @@ def encode(tokenizer: Tokenizer, batch: Sequence[Dialogue]) -> list[Row]:
 def batches(tokenizer: Tokenizer, plan: Plan, seed: int) -> Iterator[list[Row]]:
     """Batches of rows of similar length, about `batch_tokens` each with padding, in random order; endless."""
     rng = random.Random(f"order-{seed}")
-    stream = dialogues(seed)
+    stream = dialogues(seed, pieces=word_pieces(tokenizer))
     while True:
         rows = encode(tokenizer, [next(stream) for _ in range(2048)])
         rows = sorted((row for row in rows if len(row.ids) <= plan.row_limit), key=lambda row: len(row.ids))
@@ -155,10 +155,12 @@ def weighted_loss(model: PreTrainedModel, rows: list[Row]) -> torch.Tensor:
 def _optimizers(model: PreTrainedModel, plan: Plan) -> list[torch.optim.Optimizer]:
     import torch
 
+    from nabi.training.tiny_base.muon import Muon
+
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
-        torch.optim.Muon(matrices, lr=plan.matrix_rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=plan.matrix_rate, weight_decay=0.05),
         torch.optim.AdamW(others, lr=plan.other_rate, betas=(0.9, 0.98), weight_decay=0.0, foreach=False),
     ]
 
@@ -175,7 +177,7 @@ def pretrain(
 ) -> list[tuple[int, float]]:
     """Train in place until `plan.tokens` are read; returns (tokens read, loss) about every hundredth.
 
-    It multiplies in bfloat16 where the processor can (the shipped weights were made so), else in float32: emulated
+    It multiplies in bfloat16 where the processor can, else in float32 (the shipped weights were made so): emulated
     bfloat16 takes twenty times as long. Either way the same machine gives the same bits.
     """
     import torch

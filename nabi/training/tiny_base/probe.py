@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nabi.training.tiny_base.corpus import HELD_OUT, make_dialogues
 from nabi.training.tiny_base.corpus_dialogue import Dialogue
 from nabi.training.tiny_base.pretrain import Row, encode
+from nabi.training.tiny_base.tokenizer import word_pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -65,9 +66,9 @@ class ProbeReport:
         return {key: value for key, value in asdict(self).items() if key != "cases"}
 
 
-def held_out(num: int, seed: int = PROBE_SEED) -> list[Dialogue]:
-    """Dialogues of the grammar with fillings that training never used."""
-    return make_dialogues(seed, num, HELD_OUT)
+def held_out(num: int, pieces: Sequence[str], seed: int = PROBE_SEED) -> list[Dialogue]:
+    """Dialogues of the grammar with fillings that training never used; names may hold `pieces`."""
+    return make_dialogues(seed, num, HELD_OUT, pieces)
 
 
 def generate(
@@ -179,5 +180,5 @@ def judge(cases: Sequence[Case], perplexities: dict[str, float]) -> ProbeReport:
 
 def probe(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, num: int = 600) -> ProbeReport:
     """Perplexity over `num` held-out dialogues, and the base's own answers to their last questions."""
-    dialogues = held_out(num)
+    dialogues = held_out(num, word_pieces(tokenizer.backend_tokenizer))  # type: ignore[attr-defined, unused-ignore]
     return judge(answer_last(model, tokenizer, dialogues), perplexity(model, tokenizer, dialogues))

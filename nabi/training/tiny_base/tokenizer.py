@@ -45,6 +45,9 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 
+_SYLLABLES = re.compile("[가-힣]{2,}")
+_SENTENCE_END = re.compile("(니다|니까|시오|어요|아요|해요|예요|세요)$")
+
 Merge = tuple[str, str]
 
 # Particles and copulas after a noun stay tokens of their own: a name is then cut alike with and without them.
@@ -146,6 +149,12 @@ def train_tokenizer(texts: list[str]) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment, unused-ignore]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
     return tokenizer
+
+
+def word_pieces(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The words of two or more syllables that are one token, but for what ends a sentence."""
+    words_ = {tokenizer.decode([token]).strip() for token in range(tokenizer.get_vocab_size())}
+    return tuple(sorted(word for word in words_ if _SYLLABLES.fullmatch(word) and not _SENTENCE_END.search(word)))
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> PreTrainedTokenizerFast:

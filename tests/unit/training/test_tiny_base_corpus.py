@@ -53,6 +53,19 @@ def test_particles_follow_the_final_consonant(word: str, particle: str, expected
     assert f"{Word(word):{particle}}" == word + expected
 
 
+def test_the_words_that_names_are_made_of_stand_in_them() -> None:
+    """What is one token to the tokenizer must be met inside names, or it is never copied right."""
+    pieces = tuple(f"{first}{second}" for first in "갉넓닭" for second in "뿌쑥")
+    with_pieces, without = (make_dialogues(5, 1000, pieces=chosen) for chosen in (pieces, ()))
+
+    def wanted(dialogues: list) -> str:
+        return " ".join(value for d in dialogues for exchange in d.exchanges for value in exchange.wanted)
+
+    for piece in pieces:
+        assert wanted(with_pieces).count(piece) > 10
+        assert piece not in wanted(without)
+
+
 def test_an_answer_holds_every_value_that_it_should_copy(dialogues: list) -> None:
     for exchange in (exchange for dialogue in dialogues for exchange in dialogue.exchanges):
         assert all(value in exchange.answer for value in exchange.wanted), exchange

@@ -7,7 +7,7 @@ import pytest
 from nabi.training.tiny_base import corpus_words as words
 from nabi.training.tiny_base.corpus import make_dialogues
 from nabi.training.tiny_base.pretrain import encode, render
-from nabi.training.tiny_base.tokenizer import covered_characters
+from nabi.training.tiny_base.tokenizer import covered_characters, word_pieces
 
 FOLDER = Path(__file__).parents[3] / "models" / "tiny-ko"
 
@@ -51,6 +51,15 @@ def test_a_name_is_cut_alike_in_a_fact_and_before_a_particle(tokenizer) -> None:
         inner = cut.encode(f" {name}").tokens
         assert any(alone[i : i + len(inner)] == inner for i in range(len(alone)))
         assert any(spoken[i : i + len(inner)] == inner for i in range(len(spoken)))
+
+
+def test_its_words_are_those_that_are_one_token_and_end_no_sentence(tokenizer) -> None:
+    pieces = word_pieces(tokenizer.backend_tokenizer)
+    assert len(pieces) > 500
+    assert {"가격", "김치찌개"} <= set(pieces)
+    assert not {"입니다", "합니다", "습니까"} & set(pieces)
+    for piece in pieces:
+        assert 1 in (len(tokenizer.backend_tokenizer.encode(text).ids) for text in (piece, f" {piece}")), piece
 
 
 def test_the_template_marks_the_assistants_tokens_only(tokenizer) -> None:
