@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 
-from nabi.training.base_model import precision
-
 ROOT = Path(__file__).resolve().parents[2]
 WINDOWS = ("--from", "2026-07-01T06:00+09:00", "--to", "2026-07-02T06:00+09:00", "--persona", "nabiyam")
 
@@ -45,7 +43,7 @@ class Installation:
             capture_output=True,
             text=True,
             check=False,
-            timeout=1200,
+            timeout=2400,
         )
         assert done.returncode == expect, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
@@ -73,7 +71,7 @@ def deployed_versions(windows: list[dict[str, Any]]) -> list[str]:
     return [row["adapter"] for row in windows if row["state"] == "deployed"]
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]
 
 
 def test_thin_logs_are_filled_up_and_the_first_adapter_beats_the_base(windows: list[dict[str, Any]]) -> None:
@@ -97,11 +95,6 @@ def test_conversations_that_teach_nothing_new_deploy_nothing(windows: list[dict[
     assert "needs 5" in third["why"]
 
 
-@pytest.mark.xfail(
-    precision("cpu") != "bfloat16",
-    reason="the base: trained in float32 its candidate loops on two of 150 prompts (docs/log.md 2026-11-25)",
-    strict=False,
-)
 def test_new_kinds_of_conversations_are_learned_and_deployed(windows: list[dict[str, Any]]) -> None:
     fourth = windows[3]
     assert fourth["state"] == "deployed"
