@@ -1,4 +1,4 @@
-"""Empty stores: a database of nabi's own, on SQLite and, where one is offered, on PostgreSQL; and one of MLflow's."""
+"""Hypothesis as all tests use it; empty stores: nabi's database (SQLite, PostgreSQL where offered) and MLflow's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from nabi.database.engine import Database, open_database
+
+# A test that is slow because another runs beside it is not wrong.
+settings.register_profile("nabi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nabi")
 
 POSTGRES_URL = os.environ.get("NABI_TEST_POSTGRES_URL")
 
