@@ -19,7 +19,6 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from flows.work_pool import POOL
 from nabi.control.decide import decide
-from nabi.control.recovery import hand_back
 from nabi.control.runs import Situation
 from nabi.errors import LeaseLost, TransientError
 from nabi.registry.leases import control_lease
@@ -69,13 +68,6 @@ class ControlLoop:
             self._book.carry_out(action)
         return len(actions)
 
-    def hand_back(self) -> int:
-        """The last look, once the worker was stopped: its runs go on at the next start; how many those were."""
-        actions = hand_back(self._book.read())
-        for action in actions:
-            self._book.carry_out(action)
-        return len(actions)
-
     def _leads(self) -> bool:
         leases = self._platform.leases
         # The pool's id tells one server from another, whatever address it is reached by.
@@ -101,11 +93,6 @@ def run(beat: Path, ended: threading.Event) -> None:
                 # A server that is away comes back; until then nothing can be decided.
                 logger.warning("cannot look at the runs now: %s: %s", type(error).__name__, error)
             beat.touch()
-        # `nabi up` ends the worker before this loop and the server after it.
-        try:
-            loop.hand_back()
-        except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, TransientError) as error:
-            logger.warning("runs that were stopped go on as after a crash: %s: %s", type(error).__name__, error)
 
 
 def tell_people(platform: Platform, ended: threading.Event) -> None:

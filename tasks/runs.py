@@ -28,12 +28,10 @@ from nabi.control.actions import (
     GAVE_UP,
     HOLDS,
     RESUMING,
-    STOPPED,
     Action,
     Cancel,
     DeclareCrashed,
     GiveUp,
-    HandBack,
     Hold,
     Release,
     Resume,
@@ -143,9 +141,6 @@ class RunBook:
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)
                 self._set(run_id, Scheduled(name=RESUMING, scheduled_time=datetime.now(UTC), message=sentence))
-            case HandBack(sentence=sentence):
-                self._platform.leases.clear(action.run_id)
-                self._set(run_id, Scheduled(name=STOPPED, scheduled_time=datetime.now(UTC), message=sentence))
             case GiveUp(crashed_at=crashed_at, step=step, sentence=sentence):
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)

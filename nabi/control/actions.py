@@ -15,7 +15,6 @@ QUEUE_FULL = "QueueFull"
 SUPERSEDED = "Superseded"
 GAVE_UP = "GaveUp"
 RESUMING = "ResumingAfterCrash"
-STOPPED = "ResumingAfterStop"
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,6 @@ class Resume:
 
 
 @dataclass(frozen=True)
-class HandBack:
-    """Its process ended because the platform was stopped: it goes on at the next start, and no crash counts."""
-
-    run_id: str
-    sentence: str
-
-
-@dataclass(frozen=True)
 class GiveUp:
     """It was killed at the same step too often."""
 
@@ -93,4 +84,4 @@ class GiveUp:
     replay: bool = False
 
 
-Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | HandBack | GiveUp
+Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | GiveUp

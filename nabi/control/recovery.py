@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, HandBack, Resume, Revive
+from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, Resume, Revive
 from nabi.control.runs import Run, Situation
 
 MAX_CRASHES = 3
@@ -25,15 +25,6 @@ Recovery = Cancel | DeclareCrashed | Revive | Resume | GiveUp
 def recover(runs: Iterable[Run], situation: Situation) -> list[Recovery]:
     """One action at most for each run that no process works for any more."""
     return [action for run in runs if (action := _recover(run, situation)) is not None]
-
-
-def hand_back(runs: Iterable[Run]) -> list[HandBack]:
-    """The runs whose processes ended because the platform was stopped, to be asked once its worker is gone."""
-    return [
-        HandBack(run.id, f"the platform was stopped{_at(run.step)}; goes on from there at its next start")
-        for run in runs
-        if run.deployed and run.state in ("pending", "running", "crashed") and run.alive is False
-    ]
 
 
 def _recover(run: Run, situation: Situation) -> Recovery | None:

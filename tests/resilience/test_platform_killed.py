@@ -124,21 +124,6 @@ def test_killed_whole_or_in_part_a_run_goes_on_within_a_minute_and_nothing_appea
     )
 
 
-def test_a_platform_that_is_stopped_in_order_hands_its_run_back_and_counts_no_crash(
-    up: SmallPlatform, nabi: Platform
-) -> None:
-    up.start("worker", "control")
-    with prefect_client(up) as client:
-        run = make_run(client, "guide", hours=36)
-        wait_until(lambda: _at(nabi, run, "train"), 120 * PATIENCE, "it comes to train")
-        up.end_as_supervised("worker")
-        up.end_as_supervised("control")
-        assert state_of(client, run).name == "ResumingAfterStop", state_of(client, run)
-        up.start("control", "worker")
-        _wait_for_the_end(client, run)
-    assert nabi.crashes.of([str(run)]) == {}
-
-
 def _kill_at(up: SmallPlatform, nabi: Platform, run: Any, step: str, parts: Sequence[str]) -> float:
     """Kills the run's process at a step, and parts of the platform with it; seconds until it is at work again."""
     wait_until(lambda: _at(nabi, run, step), 120 * PATIENCE, f"it comes to {step}")

@@ -133,16 +133,6 @@ class SmallPlatform:
             self.processes[name].kill()
             self.processes[name].wait()
 
-    def end_as_supervised(self, name: str) -> None:
-        """Asks a part and its group to end, and kills what is left of the group after as long as `nabi up` waits."""
-        process = self.processes[name]
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
     def flow_processes(self) -> list[psutil.Process]:
         """The processes that run a flow of this installation."""
         return [process for process in self._all() if "PREFECT__FLOW_RUN_ID" in _environment_of(process)]

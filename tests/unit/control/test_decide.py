@@ -12,7 +12,7 @@ import pytest
 from nabi.control.actions import Action, Cancel, DeclareCrashed, GiveUp, Hold, Release, Resume
 from nabi.control.decide import HOLD_FOR, LOOK_AHEAD, decide
 from nabi.control.queue import full, waiting
-from nabi.control.recovery import MAX_CRASHES, NEVER_CAME, SETTLING, hand_back
+from nabi.control.recovery import MAX_CRASHES, NEVER_CAME, SETTLING
 from nabi.control.runs import Run, Situation, Working
 
 NOW = datetime(2026, 7, 1, 3, tzinfo=UTC)
@@ -364,16 +364,3 @@ def _after(one: Run, actions: list[Action]) -> Run | None:
         assert isinstance(action, Hold)
         return replace(one, state_name=action.name, next_try=action.until)
     return one
-
-
-# A planned stop
-
-
-def test_a_stop_hands_back_what_its_end_broke_off_and_leaves_alone_what_still_lives() -> None:
-    gone = working("gone", alive=False, step="train")
-    crashed = working("crashed", state="crashed", state_name="Crashed", alive=False)
-    elsewhere, unknown = working("elsewhere"), working("unknown", alive=None)
-    by_hand, waits = working("by hand", alive=False, deployed=False), run("waits", alive=False)
-    actions = hand_back([gone, crashed, elsewhere, unknown, by_hand, waits])
-    assert told([*actions]) == [("HandBack", "gone"), ("HandBack", "crashed")]
-    assert actions[0].sentence == "the platform was stopped at train; goes on from there at its next start"
