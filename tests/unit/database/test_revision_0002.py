@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from alembic import command
-from alembic.config import Config
+from revisions import downgrade
 from sqlalchemy import text
 
 from nabi.conversations.records import Consent
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database
-from nabi.database.schema import MIGRATIONS, migrate
+from nabi.database.schema import migrate
 
 OLD_ROW = """
 INSERT INTO conversations (conversation_id, persona_id, source, occurred_at, messages, facts, consent_training,
@@ -20,10 +19,7 @@ VALUES ('c1', 'p', 'chat', '2026-07-01 00:00:00', '[{"role": "user", "content": 
 def test_what_was_stored_before_has_no_basis_no_golden_answer_and_quotes_nobody(database: Database) -> None:
     with database.write() as session:
         connection = session.connection()
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
+        downgrade(connection, "0001")
         connection.execute(text(OLD_ROW))
         migrate(connection)
     conversation = ConversationStore(database).get("c1")

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from alembic import command
-from alembic.config import Config
+from revisions import downgrade
 from sqlalchemy import text
 
 from nabi.database.engine import Database
-from nabi.database.schema import MIGRATIONS, migrate
+from nabi.database.schema import migrate
 from nabi.registry.journal import REPLAY, Journal
 
 NOON = datetime(2026, 7, 1, 3, tzinfo=UTC)
@@ -19,10 +18,7 @@ def test_windows_from_before_are_live_ones_and_a_replay_may_stand_beside_them(da
     journal.finish("p", NOON, "kept", "kept.")
     with database.write() as session:
         connection = session.connection()
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        downgrade(connection, "0007")
         assert connection.execute(text("SELECT state FROM windows")).scalars().all() == ["kept"]
         migrate(connection)
     assert [standing.line for standing in journal.latest("p")] == ["live"]
