@@ -31,12 +31,12 @@ QUESTIONS = (
 
 
 def _adapter(folder: Path, base: LoadedBase, strength: float) -> str:
-    """An adapter of every query projection, of noise of this strength; its digest. At 0 it changes nothing."""
+    """An adapter of what every attention puts out, of noise of this strength; its digest. At 0 it changes nothing."""
     folder.mkdir(parents=True)
     drawn = torch.Generator().manual_seed(1)
     tensors = {}
     for name, module in base.model.named_modules():
-        if name.endswith("q_proj"):
+        if name.endswith("o_proj"):
             down = torch.randn((4, module.in_features), generator=drawn) * 0.5
             up = torch.randn((module.out_features, 4), generator=drawn) * strength
             tensors |= {
@@ -56,7 +56,7 @@ def _adapter(folder: Path, base: LoadedBase, strength: float) -> str:
             libraries={},
         ),
         tensors=tensors,
-        config=LoraConfig(r=4, lora_alpha=16, target_modules=["q_proj"]).to_dict(),
+        config=LoraConfig(r=4, lora_alpha=16, target_modules=["o_proj"]).to_dict(),
         tokenizer=base.tokenizer,
         metadata={},
     )
