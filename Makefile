@@ -6,7 +6,6 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export HF_HUB_OFFLINE ?= 1
 export DVC_NO_ANALYTICS := 1
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run up test resilience check lint types imports bench clean
@@ -16,12 +15,8 @@ help: ## what there is to run
 
 setup: .venv/.installed ## the virtual environment with the locked versions
 
-.venv/.installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "nabi needs Python 3.11 or 3.12; call: make PYTHON=/path/to/python3.11")'
-	@echo "setting up .venv (about two minutes, 2 GB) …"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --progress-bar off -r requirements.lock
-	@$(BIN)/pip install --quiet --no-deps --editable .
+.venv/.installed: requirements.lock pyproject.toml scripts/setup.py
+	@$(PYTHON) scripts/setup.py
 	@touch $@
 
 run: setup ## from thin logs to a chatbot that improved itself: four windows of the loop
