@@ -193,7 +193,7 @@ class _Place:
 
 
 class _PlacedDropout(nn.Module):
-    """Dropout whose mask follows from seed, step, part of the step and its own number, and from nothing else.
+    """Dropout whose mask follows from seed, step, part of the step, its own number and its shape alone.
 
     So one adapter's random numbers never depend on another's, a resumed training draws the same ones, and activations
     that are computed a second time are dropped as they were the first time.
@@ -210,7 +210,8 @@ class _PlacedDropout(nn.Module):
         if not self.training:
             return values
         place = self._place
-        text = f"{place.seed}/{place.step}/{place.part}/{self._number}"
+        # The shape, since a step's common prefix and the rest of its rows come through here one after the other.
+        text = f"{place.seed}/{place.step}/{place.part}/{self._number}/{tuple(values.shape)}"
         self._random.manual_seed(zlib.crc32(text.encode()))
         return values * torch.empty_like(values).bernoulli_(self._kept, generator=self._random).div_(self._kept)
 

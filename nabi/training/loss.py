@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache
 
 from nabi.training.tokenise import IGNORED, TokenisedSample
 
 MAX_LOGITS = 2**25
 """Scores (tokens × vocabulary) that are in memory at once; beyond it they are made in chunks. 128 MiB in float32."""
+
+# A shorter prefix is not worth a pass of its own.
+_LEAST_SHARED = 16
 
 # Lengths are rounded up to this: fewer shapes, and the memory allocator's cache stays small.
 _MULTIPLE = 8
@@ -42,24 +46,66 @@ def collate(samples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor]
 def token_losses(model: Any, batch: dict[str, Tensor]) -> Tensor:
     """Cross entropy in nats of every learned token of a batch, row by row: shape (number of labels,), float32.
 
-    Where the scores of all learned tokens over the vocabulary would be large, they are made a chunk at a time, and
-    again in the backward pass: the result is the same.
+    The tokens with which all rows begin, a persona's system prompt, are computed once for all of them. Where the scores
+    of all learned tokens over the vocabulary would be large, they are made a chunk at a time, and again in the
+    backward pass. The result is the same either way.
     """
-    targets = batch["labels"][:, 1:]
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    shared = shared_prefix(batch) if _may_share(inner) else 0
+    targets = batch["labels"][:, shared + 1 :]
     learned = targets != IGNORED
     # The logits at one place speak of the next token, so the last place never counts.
     keep = functional.pad(learned, (0, 1))
-    chunk = max(1, MAX_LOGITS // int(model.config.vocab_size))
-    if int(learned.sum()) <= chunk or _changes_logits(model.config):
-        output = model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], logits_to_keep=keep, use_cache=False
-        )
-        return functional.cross_entropy(output.logits.float(), targets[learned], reduction="none")
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    body = inner.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-    states, head = body.last_hidden_state[keep], inner.get_output_embeddings()
+    chunk = max(1, MAX_LOGITS // int(inner.config.vocab_size))
+    rest = {
+        "input_ids": batch["input_ids"][:, shared:],
+        "attention_mask": batch["attention_mask"],
+        "past_key_values": _prefix_states(inner, batch["input_ids"], shared) if shared else None,
+        "use_cache": shared > 0,
+    }
+    if int(learned.sum()) <= chunk or _changes_logits(inner.config):
+        logits = inner(**rest, logits_to_keep=keep).logits
+        return functional.cross_entropy(logits.float(), targets[learned], reduction="none")
+    states, head = inner.base_model(**rest).last_hidden_state[keep], inner.get_output_embeddings()
     parts = zip(torch.split(states, chunk), torch.split(targets[learned], chunk), strict=True)
     return torch.cat([checkpoint(_head_loss, head, some, wanted, use_reentrant=False) for some, wanted in parts])
+
+
+def shared_prefix(batch: dict[str, Tensor]) -> int:
+    """How many tokens at the start all rows have in common, before anything is learned; 0 if too few to be worth it."""
+    ids, labels = batch["input_ids"], batch["labels"]
+    if len(ids) < 2:
+        return 0
+    common = _leading((ids == ids[0]).all(dim=0))
+    # The last place before the first learned token already speaks of it.
+    unlearned = _leading((labels == IGNORED).all(dim=0)) - 1
+    length = min(common, unlearned)
+    return length if length >= _LEAST_SHARED else 0
+
+
+def _leading(flags: Tensor) -> int:
+    """How many of the flags, from the first on, are set without a gap."""
+    return int(flags.long().cumprod(dim=0).sum())
+
+
+def _may_share(model: Any) -> bool:
+    """Whether keys and values of a prefix can stand for the prefix itself.
+
+    Not in layers that see a window or keep a state of another kind, and not while activations are computed twice,
+    where transformers drops the keys and values that it is given.
+    """
+    kinds = getattr(model.config, "layer_types", None) or ["unknown"]
+    recomputed = model.training and getattr(model, "is_activation_checkpointing", False)
+    return set(kinds) == {"full_attention"} and not recomputed
+
+
+def _prefix_states(model: Any, ids: Tensor, length: int) -> DynamicCache:
+    """Keys and values of the first `length` tokens of row 0, seen by every row; gradients flow through them."""
+    cache = DynamicCache()
+    model.base_model(input_ids=ids[:1, :length], past_key_values=cache, use_cache=True)
+    for layer in cache.layers:
+        layer.keys, layer.values = (states.expand(len(ids), -1, -1, -1) for states in (layer.keys, layer.values))
+    return cache
 
 
 def _head_loss(head: Any, states: Tensor, targets: Tensor) -> Tensor:
