@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nabi.cli.output import AsJson, console, show
+
+if TYPE_CHECKING:
+    from nabi.registry.rollouts import Rollout
 
 app = typer.Typer(no_args_is_help=True, help="Adapter versions.")
 
@@ -107,7 +110,9 @@ def promote(
 
 def rollout(
     persona: Annotated[str, typer.Argument(help="persona id")],
-    share: Annotated[int, typer.Option(help="percent of the sessions")],
+    share: Annotated[
+        int | None, typer.Option(help="percent of the sessions; without it the persona's plan begins and goes on")
+    ] = None,
     candidate: Annotated[str | None, typer.Option(help="an adapter version; default: the newest")] = None,
     why: Annotated[str, typer.Option(help="kept for good")] = "tried by hand",
 ) -> None:
@@ -116,9 +121,20 @@ def rollout(
     from nabi.wiring import get_platform
 
     trial = try_out(get_platform(), persona, share, candidate=candidate, who=getpass.getuser(), why=why)
+    by_hand = f"Then: nabi promote {trial.candidate}, or nabi rollback {persona}."
     console.print(
-        f"[bold]{trial.candidate}[/] answers {trial.share} % of the sessions. "
-        f"Then: nabi promote {trial.candidate}, or nabi rollback {persona}."
+        f"[bold]{trial.candidate}[/] answers {trial.share} % of the sessions. {_plan(trial) or by_hand}",
+    )
+
+
+def _plan(trial: Rollout) -> str:
+    """What comes next by itself, in words; empty where nothing does."""
+    if trial.plan is None:
+        return ""
+    steps = " → ".join(f"{share} %" for share in trial.plan.shares)
+    return (
+        f"While `nabi serve` runs: {steps} → live, a step after at least {trial.plan.hours:g} hours and "
+        f"{trial.plan.answers} answers, and only while it is not worse. nabi rollback {trial.persona_id} ends it."
     )
 
 

@@ -36,6 +36,7 @@ def status(as_json: AsJson = False) -> None:
 
     platform = get_platform()
     now = datetime.now(UTC)
+    trials = platform.rollouts.all_running()
     rows = []
     for persona in platform.personas().values():
         live = platform.ledger.live(persona.id)
@@ -48,6 +49,9 @@ def status(as_json: AsJson = False) -> None:
                 "adapter": live.champion if live else "base",
                 "retire": "learned from deleted words: train anew" if live and live.champion in tainted else None,
                 "previous": live.previous if live else None,
+                "on trial": f"{trials[persona.id].candidate}, {trials[persona.id].share} %"
+                if persona.id in trials
+                else None,
                 "new": f"{waiting} of {persona.limits.min_new_samples}",
                 "window": newest[0].as_of.astimezone(ZoneInfo(persona.limits.timezone)) if newest else None,
                 "last": newest[0].sentence or newest[0].state if newest else "never ran",

@@ -382,6 +382,7 @@ class RolloutRow(Base):
     candidate: Mapped[str] = mapped_column(Identifier)
     digest: Mapped[str] = mapped_column(String(128))
     share: Mapped[int] = mapped_column(Integer)
+    plan: Mapped[str | None]
     who: Mapped[str]
     why: Mapped[str]
 

@@ -189,6 +189,32 @@ class Curation(Frozen):
         return self
 
 
+class RolloutPlan(Frozen):
+    """How a candidate on trial gets from a few sessions to all: share by share, each earned by its answers so far."""
+
+    shares: tuple[int, ...] = Field(
+        default=(5, 25, 50), min_length=1, description="percent of the sessions, one step after the other"
+    )
+    hours: float = Field(default=6, ge=0, description="least time at each share")
+    answers: int = Field(
+        default=100, ge=30, description="answers of the candidate at each share before it is looked at"
+    )
+    margin: float = Field(
+        default=0.1, gt=0, lt=1, description="how much worse any rate of the watch may be at most, for the next step"
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _rising(cls, shares: tuple[int, ...]) -> tuple[int, ...]:
+        if list(shares) != sorted(set(shares)) or not all(1 <= share <= 100 for share in shares):
+            raise ValueError("the shares are percentages that rise, each in 1…100; write them such as [5, 25, 50]")
+        return shares
+
+    def after(self, share: int) -> int | None:
+        """The share of the next step; None after the last one, when the candidate is promoted."""
+        return next((later for later in self.shares if later > share), None)
+
+
 class Persona(Frozen):
     """Whoever has an adapter of its own: a chatbot, a meeting speaker, a character, an agent."""
 
@@ -210,6 +236,7 @@ class Persona(Frozen):
     style: Style = Style()
     evaluation: Evaluation = Evaluation()
     curation: Curation = Curation()
+    rollout: RolloutPlan = RolloutPlan()
     min_quality: float = Field(default=0.7, ge=0, le=1, description="conversations below are set apart")
 
     @field_validator("basis", mode="before")

@@ -18,7 +18,7 @@ from nabi.database.tables import LedgerRow
 from nabi.errors import ConfigError, ModelError
 from nabi.registry.leases import Lease, check
 from nabi.registry.notices import note_rollback
-from nabi.registry.rollouts import refuse_barred
+from nabi.registry.rollouts import refuse_barred, refuse_under_trial
 
 Action = Literal["deploy", "rollback", "promote"]
 
@@ -69,6 +69,7 @@ class Ledger:
         Raises:
             ModelError: this version was live before with another digest; a version never changes.
             ConfigError: the version is barred from being live again.
+            OnTrial: another candidate is on trial; the champion does not change under it.
             LeaseLost: another process works on the persona now.
         """
         row = LedgerRow(action="deploy", champion=version, digest=digest, who=who, why=why)
@@ -141,6 +142,8 @@ class Ledger:
             if standing is not None and (again or standing.champion == row.champion):
                 return _live(standing)
             refuse_barred(session, row.champion)
+            if row.action == "deploy":
+                refuse_under_trial(session, persona_id, row.champion)
             return self._append(session, persona_id, row, previous=standing.champion if standing else None)
 
     def _append(self, session: Session, persona_id: str, row: LedgerRow, *, previous: str | None) -> Live:

@@ -14,19 +14,21 @@ from sqlalchemy.orm import Session
 from nabi.database.engine import Database
 from nabi.database.tables import BarredRow, LedgerRow, RolloutRow
 from nabi.errors import ConfigError
+from nabi.personas.model import RolloutPlan
 
 Outcome = Literal["promoted", "stopped"]
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """A candidate that answers `share` percent of the sessions since `since`."""
+    """A candidate that answers `share` percent of the sessions since `since`; the share grows by the plan, if any."""
 
     persona_id: str
     candidate: str
     digest: str
     share: int
     since: datetime
+    plan: RolloutPlan | None = None
 
 
 class Rollouts:
@@ -36,8 +38,21 @@ class Rollouts:
         self._database = database
         self._clock = clock
 
-    def start(self, persona_id: str, candidate: str, digest: str, share: int, *, who: str, why: str) -> Rollout:
+    def start(
+        self,
+        persona_id: str,
+        candidate: str,
+        digest: str,
+        share: int,
+        *,
+        who: str,
+        why: str,
+        plan: RolloutPlan | None = None,
+    ) -> Rollout:
         """Gives a candidate a share of the sessions, or the running one another share.
+
+        Args:
+            plan: how the share grows from here on; None leaves it to whoever starts it.
 
         Raises:
             ConfigError: the share is not in 1…100, another candidate is on trial, or this one is live or barred.
@@ -50,15 +65,39 @@ class Rollouts:
                 raise ConfigError(
                     f"{running.candidate} is on trial already.",
                     where=f"persona {persona_id}",
-                    fix=f"End that first: nabi promote {running.candidate}, or nabi rollback {persona_id}",
+                    fix=_how_to_end(running.candidate),
                 )
             if _champion(session, persona_id) == candidate:
                 raise ConfigError(f"{candidate} is live: all sessions are its own.", where=f"persona {persona_id}")
             refuse_barred(session, candidate)
-            change = {"state": "running", "candidate": candidate, "digest": digest, "share": share}
-            row = RolloutRow(persona_id=persona_id, at=self._clock(), who=who, why=why, **change)
-            session.add(row)
-            return _rollout(row)
+            return self._give(session, Rollout(persona_id, candidate, digest, share, self._clock(), plan), who, why)
+
+    def step(self, seen: Rollout, share: int, *, who: str, why: str) -> Rollout | None:
+        """Gives a trial its next share, if it still is as it was seen; None when something happened since.
+
+        So two servers that watch one persona take a step once, and none takes it after the trial was ended by hand.
+        """
+        with self._database.write(lock=f"ledger {seen.persona_id}") as session:
+            running = _running(session, seen.persona_id)
+            if running is None or _rollout(running) != seen:
+                return None
+            grown = Rollout(seen.persona_id, seen.candidate, seen.digest, share, self._clock(), seen.plan)
+            return self._give(session, grown, who, why)
+
+    def _give(self, session: Session, rollout: Rollout, who: str, why: str) -> Rollout:
+        row = RolloutRow(
+            persona_id=rollout.persona_id,
+            at=rollout.since,
+            state="running",
+            candidate=rollout.candidate,
+            digest=rollout.digest,
+            share=rollout.share,
+            plan=rollout.plan.model_dump_json() if rollout.plan else None,
+            who=who,
+            why=why,
+        )
+        session.add(row)
+        return rollout
 
     def end(self, persona_id: str, outcome: Outcome, *, who: str, why: str) -> Rollout | None:
         """Ends the trial of a persona; None when there is none."""
@@ -107,6 +146,26 @@ def is_chosen(persona_id: str, candidate: str, session: str, share: int) -> bool
     return int.from_bytes(digest[:8], "big") / 2**64 < share / 100
 
 
+class OnTrial(ConfigError):
+    """Another candidate answers a share of the sessions: what is live must not change under it."""
+
+
+def refuse_under_trial(session: Session, persona_id: str, version: str) -> None:
+    """Within a transaction: raises OnTrial when another version than this one is on trial."""
+    running = _running(session, persona_id)
+    if running is not None and running.candidate != version:
+        raise OnTrial(on_trial(_rollout(running)), where=f"persona {persona_id}", fix=_how_to_end(running.candidate))
+
+
+def on_trial(rollout: Rollout) -> str:
+    """That a candidate is on trial, in words for people."""
+    return f"{rollout.candidate} is on trial with {rollout.share} % of the sessions"
+
+
+def _how_to_end(candidate: str) -> str:
+    return f"End that first: nabi promote {candidate}, or nabi rollback {candidate.rpartition('--')[0]}"
+
+
 def refuse_barred(session: Session, version: str) -> None:
     """Within a transaction: raises ConfigError when a version must not be live again."""
     barred = session.get(BarredRow, version)
@@ -130,4 +189,5 @@ def _champion(session: Session, persona_id: str) -> str | None:
 
 
 def _rollout(row: RolloutRow) -> Rollout:
-    return Rollout(row.persona_id, row.candidate, row.digest, row.share, row.at)
+    plan = RolloutPlan.model_validate_json(row.plan) if row.plan else None
+    return Rollout(row.persona_id, row.candidate, row.digest, row.share, row.at, plan)

@@ -29,7 +29,7 @@ class Change(BaseModel):
 class Trial(Change):
     """A candidate's share of the sessions."""
 
-    share: int = Field(ge=1, le=100, description="percent")
+    share: int | None = Field(default=None, ge=1, le=100, description="percent; missing: by the persona's plan")
     candidate: Name | None = Field(default=None, description="an adapter version; missing: the newest")
 
 
@@ -53,7 +53,8 @@ def rollout(persona_id: str, request: Request, body: Trial, _caller: Operator) -
         hosting.platform, persona_id, body.share, candidate=body.candidate, who=body.who, why=body.why
     )
     hosting.table.refresh()
-    return {"candidate": trial.candidate, "share": trial.share, "since": trial.since}
+    plan = trial.plan.model_dump() if trial.plan else None
+    return {"candidate": trial.candidate, "share": trial.share, "since": trial.since, "plan": plan}
 
 
 def _hosting(request: Request) -> Hosting:

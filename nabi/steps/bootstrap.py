@@ -9,6 +9,7 @@ from nabi.catalogue.model import Catalogue
 from nabi.conversations.records import Conversation
 from nabi.datasets.snapshot import bootstrap_needed
 from nabi.personas.model import Persona
+from nabi.registry.rollouts import on_trial
 from nabi.steps.past import past_of
 from nabi.steps.window import Filled, Kept
 from nabi.wiring import Platform
@@ -61,6 +62,9 @@ def _pool(content: _Content, persona_id: str, num: int, seed: int, daily_limit: 
 def why_not_train(platform: Platform, filled: Filled) -> str | None:
     """The sentence that says why this window trains nothing; None when it should train."""
     window = filled.window
+    trial = platform.rollouts.running(window.persona_id)
+    if trial is not None and not window.replayed:
+        return f"skipped: {on_trial(trial)}, so no other candidate starts"
     limits = platform.persona(window.persona_id).limits
     if filled.num_new < limits.min_new_samples:
         return f"skipped: {filled.num_new} of {limits.min_new_samples} new samples"

@@ -10,6 +10,7 @@ from nabi.evaluation.spending import DAYS, most_gates
 from nabi.personas.model import Persona
 from nabi.registry.journal import Ended
 from nabi.registry.leases import persona_lease
+from nabi.registry.rollouts import OnTrial
 from nabi.steps.evaluate import evaluation_prompts, load_scores
 from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Ending, Filled, Scored, Window
@@ -63,12 +64,19 @@ def deploy(platform: Platform, judged: Judged) -> Ending:
         return _win(platform, judged)
     version = platform.registry.version(candidate.adapter)
     lease = platform.holding.lease(persona_lease(candidate.window.persona_id))
-    platform.registry.deploy(version, who=WHO, why=judged.sentence, lease=lease)
+    try:
+        platform.registry.deploy(version, who=WHO, why=judged.sentence, lease=lease)
+    except OnTrial as trial:
+        return keep(platform, judged.model_copy(update={"deploy": False, "sentence": _kept_for(trial, judged)}))
     rows = platform.journal.rows_of(candidate.snapshot.version, candidate.window.persona_id)
     # Held-out conversations are used up too: they were this deployment's measure. Anchors stay anchors.
     used = [row.conversation_id for row in rows if row.part != "anchor"]
     platform.store.mark_learned(candidate.window.persona_id, used, candidate.adapter, candidate.snapshot.version)
     return _finish(platform, candidate, "deployed", judged)
+
+
+def _kept_for(trial: OnTrial, judged: Judged) -> str:
+    return f"kept: {trial.what}, and nothing else goes live meanwhile; it would have been {judged.sentence}"
 
 
 def _win(platform: Platform, judged: Judged) -> Ending:

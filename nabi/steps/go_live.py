@@ -47,17 +47,19 @@ def promote(platform: Platform, version: str, *, who: str, why: str) -> Live:
 
 
 def try_out(
-    platform: Platform, persona_id: str, share: int, *, candidate: str | None = None, who: str, why: str
+    platform: Platform, persona_id: str, share: int | None, *, candidate: str | None = None, who: str, why: str
 ) -> Rollout:
     """Lets a candidate answer `share` percent of the sessions.
 
     Args:
+        share: None begins with the first step of the persona's plan, which then goes on by itself.
         candidate: an adapter version; None for the one that is on trial, or else the newest.
 
     Raises:
         ConfigError: there is no such version, it is live or barred, or another one is on trial.
     """
-    platform.persona(persona_id)
+    persona = platform.persona(persona_id)
+    plan = persona.rollout if share is None else None
     running = platform.rollouts.running(persona_id)
     if candidate is None and running is not None:
         candidate = running.candidate
@@ -70,7 +72,8 @@ def try_out(
         raise ConfigError(f"{candidate} is no version of {persona_id}.", where="--candidate")
     known = platform.registry.version(candidate)
     platform.registry.folder_of(known)
-    return platform.rollouts.start(persona_id, known.name, known.digest, share, who=who, why=why)
+    begin = persona.rollout.shares[0] if share is None else share
+    return platform.rollouts.start(persona_id, known.name, known.digest, begin, who=who, why=why, plan=plan)
 
 
 def mirror(platform: Platform, persona_id: str) -> None:

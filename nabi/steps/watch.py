@@ -1,17 +1,19 @@
-"""Watch: a live version, or one on trial, that does worse than what answered before it is taken back by itself."""
+"""Watch: what does worse than what answered before it is taken back by itself, and a trial goes on by its plan."""
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from nabi.registry.regression import MIN_REFERENCE, Measured, Regression, find_regression
-from nabi.steps.go_live import mirror
+from nabi.registry.regression import MIN_REFERENCE, Measured, Regression, find_regression, surely_not_worse
+from nabi.registry.rollouts import Rollout
+from nabi.steps.go_live import mirror, promote
 from nabi.wiring import Platform
 
 logger = logging.getLogger(__name__)
 
 WHO = "the watch"
+PLANNER = "the rollout's plan"
 
 NUM_REFERENCE = 500
 """Newest answers of the version before that a comparison looks at."""
@@ -32,7 +34,7 @@ def watch(platform: Platform, persona_id: str) -> str | None:
     if trial is not None and trial.candidate != live.champion:
         worse = _compare(platform, persona_id, live.champion, trial.candidate, since=trial.since)
         if worse is None:
-            return None
+            return _go_on(platform, trial, live.champion)
         why = f"worse than {live.champion}: {worse}"
         platform.rollouts.bar(persona_id, trial.candidate, who=WHO, why=why)
         platform.rollouts.end(persona_id, "stopped", who=WHO, why=why)
@@ -49,6 +51,41 @@ def watch(platform: Platform, persona_id: str) -> str | None:
     logger.warning("%s was taken back: %s", live.champion, why)
     mirror(platform, persona_id)
     return f"{live.champion} was taken back: {why}"
+
+
+def _go_on(platform: Platform, trial: Rollout, champion: str) -> str | None:
+    """The next share of a planned trial, or its promotion, once the answers at this share speak for it."""
+    why = ready_for_more(platform, trial, champion)
+    if why is None or trial.plan is None:
+        return None
+    share = trial.plan.after(trial.share)
+    if share is not None:
+        grown = platform.rollouts.step(trial, share, who=PLANNER, why=why)
+        return f"{trial.candidate} answers {share} % of the sessions now: {why}" if grown else None
+    if platform.rollouts.running(trial.persona_id) != trial:
+        return None
+    promote(platform, trial.candidate, who=PLANNER, why=why)
+    mirror(platform, trial.persona_id)
+    return f"{trial.candidate} is live: {why}"
+
+
+def ready_for_more(platform: Platform, trial: Rollout, champion: str) -> str | None:
+    """Why a planned trial may take its next step, in words; None when it may not yet, or has no plan."""
+    plan = trial.plan
+    if plan is None or datetime.now(UTC) < trial.since + timedelta(hours=plan.hours):
+        return None
+    answers = platform.answers
+    recent = answers.measured(trial.persona_id, trial.candidate, num=NUM_RECENT, since=trial.since)
+    # What the champion answered at the same time met the same questions and the same load.
+    reference = answers.measured(trial.persona_id, champion, num=NUM_REFERENCE, since=trial.since)
+    if len(reference) < MIN_REFERENCE:
+        reference = answers.measured(trial.persona_id, champion, num=NUM_REFERENCE)
+    if len(reference) < MIN_REFERENCE:
+        return None
+    sure_after = surely_not_worse(reference, recent[::-1], plan.margin, first_look=plan.answers)
+    if sure_after is None:
+        return None
+    return f"{sure_after} answers at {trial.share} %, no measure worse by {plan.margin:.0%} with 95 % certainty"
 
 
 def _compare(platform: Platform, persona_id: str, before: str, now: str, *, since: datetime) -> Regression | None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from nabi.registry.regression import Measured, find_regression
+from nabi.registry.regression import Measured, find_regression, may_be_worse, surely_not_worse
 
 
 def _answers(
@@ -69,3 +69,28 @@ def test_with_little_evidence_nothing_is_decided() -> None:
     assert find_regression(_answers(300, 1), awful) is None
     assert find_regression(_answers(49, 1), _answers(300, 3, broken=1.0)) is None
     assert find_regression(_answers(300, 1), _answers(30, 3, broken=1.0)) is not None
+
+
+def test_an_equal_version_takes_its_step_in_time_and_a_worse_one_hardly_ever() -> None:
+    """However often one looks; the worse one breaks a rule by the whole margin more often."""
+    equal, worse = 0, 0
+    for seed in range(60):
+        reference = _answers(300, seed)
+        equal += surely_not_worse(reference, _answers(800, 1000 + seed), 0.1, first_look=100) is not None
+        bad = _answers(1600, 1000 + seed, broken=0.13)
+        worse += any(surely_not_worse(reference, bad[:num], 0.1, first_look=100) for num in range(50, 1601, 50))
+    assert equal >= 55
+    assert worse <= 4
+
+
+def test_a_look_counts_only_the_answers_up_to_it() -> None:
+    """After 100 answers it was sure; what came later is the watch's to judge, not this test's."""
+    reference, recent = _answers(300, 1), _answers(100, 4, broken=0.0, disliked=0.0)
+    assert surely_not_worse(reference, recent[:99], 0.15, first_look=100) is None
+    assert surely_not_worse(reference, recent, 0.15, first_look=100) == 100
+    assert surely_not_worse(reference, [*recent, *_answers(60, 5, broken=1.0)], 0.15, first_look=100) == 100
+
+
+def test_few_answers_settle_nothing() -> None:
+    assert may_be_worse(_answers(300, 1), _answers(12, 2), 0.1, 0.05)
+    assert may_be_worse(_answers(300, 1), [], 0.1, 0.05)

@@ -4,8 +4,9 @@ import pytest
 
 from nabi.database.engine import Database
 from nabi.errors import ConfigError
+from nabi.personas.model import RolloutPlan
 from nabi.registry.ledger import Ledger
-from nabi.registry.rollouts import Rollouts, is_chosen
+from nabi.registry.rollouts import OnTrial, Rollouts, is_chosen
 
 BY = {"who": "a test", "why": "a test"}
 SESSIONS = [f"session-{number}" for number in range(4000)]
@@ -78,3 +79,36 @@ def test_a_session_stays_where_it_is_when_the_share_grows() -> None:
     assert chosen[10] < chosen[50] < chosen[100] == set(SESSIONS)
     other = {session for session in SESSIONS if is_chosen("nabiyam", "nabiyam--v3", session, 10)}
     assert len(other & chosen[10]) < 100
+
+
+def test_a_step_is_taken_once_and_only_from_what_was_seen(database: Database) -> None:
+    rollouts, plan = Rollouts(database), RolloutPlan(shares=(10, 50))
+    seen = rollouts.start("nabiyam", "nabiyam--v2", "d" * 64, 10, plan=plan, **BY)
+    grown = rollouts.step(seen, 50, **BY)
+    assert grown is not None
+    assert (grown.share, grown.plan) == (50, plan)
+    assert rollouts.running("nabiyam") == grown
+    assert rollouts.step(seen, 50, **BY) is None  # another server was first
+    rollouts.end("nabiyam", "stopped", **BY)
+    assert rollouts.step(grown, 100, **BY) is None
+    assert rollouts.running("nabiyam") is None
+
+
+def test_the_gate_changes_no_champion_under_a_trial_but_a_person_may(database: Database) -> None:
+    rollouts, ledger = Rollouts(database), Ledger(database)
+    ledger.deploy("nabiyam", "nabiyam--v1", "1" * 64, **BY)
+    rollouts.start("nabiyam", "nabiyam--v2", "2" * 64, 10, **BY)
+    with pytest.raises(OnTrial, match=r"nabiyam--v2 is on trial with 10 % of the sessions.*nabi promote nabiyam--v2"):
+        ledger.deploy("nabiyam", "nabiyam--v3", "3" * 64, **BY)
+    assert ledger.promote("nabiyam", "nabiyam--v3", "3" * 64, **BY).champion == "nabiyam--v3"
+
+
+@pytest.mark.parametrize("shares", [(), (0, 10), (50, 10), (10, 10), (10, 101)])
+def test_a_plan_rises_within_a_hundred_percent(shares: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="shares"):
+        RolloutPlan(shares=shares)
+
+
+def test_a_plan_knows_what_follows() -> None:
+    plan = RolloutPlan(shares=(5, 25))
+    assert [plan.after(share) for share in (1, 5, 10, 25, 100)] == [5, 25, 25, None, None]
