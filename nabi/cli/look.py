@@ -184,23 +184,37 @@ def _disk(settings: Settings) -> str:
 
 def _platform(settings: Settings) -> str:
     """Whether the platform is up and whole, or could be started."""
-    from nabi.integrations.local_servers import port_is_taken
+    from nabi.integrations.running import is_ready, is_up
 
+    if not is_up(settings):
+        return _startable(settings)
+    if not is_ready(settings):
+        return f"`nabi up` is starting it; what its programs say is in {settings.state / 'logs'}"
     programs = _programs(settings)
-    if programs:
-        if limping := [program for program in programs if program["state"] not in ("running", "starting")]:
-            raise NabiError(
-                ", ".join(f"{program['process']} is in state {program['state']}" for program in limping),
-                where=str(settings.state / "logs"),
-                fix="The end of its log says why; the supervisor goes on trying.",
-            )
-        return "up: " + ", ".join(f"{program['process']} ({program['restarts']} restarts)" for program in programs)
-    ports = {"NABI_PREFECT_PORT": settings.prefect_port, "NABI_MLFLOW_PORT": settings.mlflow_port}
-    if taken := [f"{port} ({name})" for name, port in ports.items() if port_is_taken(port)]:
+    if limping := [program for program in programs if program["state"] not in ("running", "starting")]:
         raise NabiError(
-            f"not up, and somebody listens on port {' and '.join(taken)}",
-            fix="Stop what listens there or choose another port.",
+            ", ".join(f"{program['process']} is in state {program['state']}" for program in limping),
+            where=str(settings.state / "logs"),
+            fix="The end of its log says why; the supervisor goes on trying.",
         )
+    return "up: " + ", ".join(f"{program['process']} ({program['restarts']} restarts)" for program in programs)
+
+
+def _startable(settings: Settings) -> str:
+    """Whether the ports are free for `nabi up`, and if not, who has them."""
+    from nabi.integrations.local_servers import port_is_taken
+    from nabi.integrations.running import installation_on
+
+    ports = {"NABI_PREFECT_PORT": settings.prefect_port, "NABI_MLFLOW_PORT": settings.mlflow_port}
+    taken = {f"{port} ({name})": installation_on(port) for name, port in ports.items() if port_is_taken(port)}
+    if left_over := [port for port, state in taken.items() if state == str(settings.state)]:
+        return f"not up, but servers of an earlier start have port {' and '.join(left_over)}; `nabi up` ends them first"
+    if taken:
+        holders = " and ".join(
+            f"{f'the platform of {state}' if state else 'somebody'} listens on port {port}"
+            for port, state in taken.items()
+        )
+        raise NabiError(f"not up, and {holders}", fix="Stop what listens there or choose another port.")
     return f"not up; ports {settings.prefect_port} and {settings.mlflow_port} are free for `nabi up`"
 
 

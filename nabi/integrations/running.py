@@ -76,7 +76,12 @@ def forget_up(settings: Settings) -> None:
 def running_servers(settings: Settings) -> dict[str, str]:
     """Name → address of what `nabi up` serves on this installation; empty when it is not up, or not yet."""
     note = _note(settings)
-    return dict(note["servers"]) if note["ready"] and is_up(settings) else {}
+    return dict(note["servers"]) if is_ready(settings) else {}
+
+
+def is_ready(settings: Settings) -> bool:
+    """Whether the `nabi up` of this installation has started everything; False as well when there is none."""
+    return bool(_note(settings)["ready"]) and is_up(settings)
 
 
 def up_process(settings: Settings) -> psutil.Process | None:
@@ -102,6 +107,36 @@ def processes_of(settings: Settings) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # ended meanwhile, or somebody else's
+    return found
+
+
+def installation_on(port: int) -> str | None:
+    """The state folder of the installation whose process listens on a port; None when that is no process of nabi's, or
+    another user's.
+    """
+    for process in psutil.process_iter():
+        try:
+            state = process.environ().get(MARK)
+            if state and any(
+                connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+                for connection in process.net_connections("tcp")
+            ):
+                return state
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return None
+
+
+def runs_at_work(settings: Settings) -> set[str]:
+    """The ids of the runs that this installation's worker has processes for, told by their environment."""
+    found = set()
+    for process in processes_of(settings):
+        try:
+            run_id = process.environ().get("PREFECT__FLOW_RUN_ID")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue  # ended meanwhile
+        if run_id:
+            found.add(run_id)
     return found
 
 
