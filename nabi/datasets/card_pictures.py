@@ -20,19 +20,19 @@ def save_card_picture(path: Path, card: DatasetCard) -> bool:
     """Writes a PNG; False, and nothing written, when the card has no balance to show (an old card)."""
     if card.balance is None:
         return False
-    import matplotlib
+    # Figure and not pyplot, whose import alone takes a fifth of the picture's time and whose state all threads share.
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(11, 7))
+    axes = figure.subplots(2, 2)
+    # Set by hand: finding out what fits would draw every label twice before it is drawn.
+    figure.subplots_adjust(left=0.1, right=0.98, top=0.9, bottom=0.06, hspace=0.25, wspace=0.2)
     _draw_topics(axes[0][0], card.balance)
     _draw_difficulty(axes[0][1], card.balance)
     _draw_lengths(axes[1][0], card.balance)
     _draw_parts(axes[1][1], card)
     figure.suptitle(f"Dataset of {card.persona_id}, {card.digest[:12]}", fontsize=12, fontweight="bold")
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
     return True
 
 

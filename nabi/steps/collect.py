@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from nabi.conversations.records import Conversation
 from nabi.curation.chain import Curated, curate, recheck
+from nabi.curation.released import Released
+from nabi.personas.model import Persona
+from nabi.steps.bootstrap import bootstrap_pool
 from nabi.steps.guard import uses_words
 from nabi.steps.past import past_of
-from nabi.steps.voices import style_model
+from nabi.steps.voices import other_voices, style_model
 from nabi.steps.window import Collected, Kept, Window
 from nabi.wiring import Platform
 
@@ -38,13 +44,46 @@ def keep_usable(platform: Platform, collected: Collected) -> Kept:
 
 
 def curated_logs(platform: Platform, window: Window) -> tuple[Curated, Curated]:
-    """The window's new and already learned conversations after curation; the same answer each time it is asked."""
+    """The window's new and already learned conversations after curation.
+
+    Everything that curation goes by is read anew, so that what was deleted or consented to since counts; only when
+    nothing of it changed is the answer the one that this process had before.
+    """
     persona = platform.persona(window.persona_id)
     new, learned = _logs(platform, window)
-    released = platform.store.released(window.persona_id)
-    held = recheck(learned, persona, released)
-    style = style_model(platform, window, held.kept)
-    return curate(new, persona, released, learned=held.kept, style=style), held
+    return _curated(
+        _Material(
+            persona=persona,
+            released=platform.store.released(window.persona_id),
+            new=new,
+            learned=learned,
+            pool=bootstrap_pool(platform, persona),
+            others=other_voices(platform, window),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """All that curation goes by: equal material is curated equally."""
+
+    persona: Persona
+    released: Released
+    new: list[Conversation]
+    learned: list[Conversation]
+    pool: list[Conversation]
+    others: dict[str, list[str]]
+
+    def __hash__(self) -> int:
+        return hash((self.persona.id, len(self.new), len(self.learned)))
+
+
+@lru_cache(maxsize=1)  # the snapshot asks for what the filter asked for before
+def _curated(material: _Material) -> tuple[Curated, Curated]:
+    held = recheck(material.learned, material.persona, material.released)
+    style = style_model(material.persona, chain(held.kept, material.pool), material.others)
+    new = curate(material.new, material.persona, material.released, learned=held.kept, style=style)
+    return new, held
 
 
 def _logs(platform: Platform, window: Window) -> tuple[list[Conversation], list[Conversation]]:

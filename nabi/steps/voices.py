@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 
 from nabi.conversations.records import Conversation
 from nabi.curation.completeness import check_completeness
 from nabi.curation.consent import check_consent
 from nabi.curation.style_model import StyleModel, train_style_model
 from nabi.curation.verdict import KEPT
-from nabi.steps.bootstrap import bootstrap_pool
+from nabi.personas.model import Persona
 from nabi.steps.window import Window
 from nabi.wiring import Platform
 
@@ -18,20 +18,24 @@ MAX_ANSWERS = 500
 """Of each persona: enough for a voice, and the same cost however long the logs grow."""
 
 
-def style_model(platform: Platform, window: Window, learned: Iterable[Conversation]) -> StyleModel | None:
-    """Tells this window's persona from the others; None while it or all others have too few answers to go by.
-
-    Args:
-        learned: what the persona's datasets hold; its catalogue dialogues are added.
-    """
+def other_voices(platform: Platform, window: Window) -> dict[str, list[str]]:
+    """Persona → answers of hers, of every other persona with enough of them to go by."""
     persona = platform.persona(window.persona_id)
     least = persona.curation.style_min_samples
     answers = {name: _permitted(platform, name, window) for name in platform.personas() if name != persona.id}
-    answers = {name: texts for name, texts in answers.items() if len(texts) >= least}
-    if not answers:
+    return {name: texts for name, texts in answers.items() if len(texts) >= least}
+
+
+def style_model(persona: Persona, own: Iterable[Conversation], others: dict[str, list[str]]) -> StyleModel | None:
+    """Tells the persona from the others; None while it or all others have too few answers to go by.
+
+    Args:
+        own: what the persona's datasets hold, its catalogue dialogues last.
+    """
+    if not others:
         return None
-    own = chain(learned, bootstrap_pool(platform, persona))
-    return train_style_model(answers | {persona.id: list(islice(_answers(own), MAX_ANSWERS))}, least)
+    answers = others | {persona.id: list(islice(_answers(own), MAX_ANSWERS))}
+    return train_style_model(answers, persona.curation.style_min_samples)
 
 
 def _permitted(platform: Platform, persona_id: str, window: Window) -> list[str]:
