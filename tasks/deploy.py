@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nabi.error_kinds import Kind, explanation, kind_of
-from nabi.steps import conclude as core
-from nabi.steps.conclude import Judged
-from nabi.steps.window import Ending, Filled, Window
+from nabi.steps import no_candidate
+from nabi.steps.window import Ending, Filled, Judged, Window
 from nabi.waiting import persist
 from nabi.wiring import get_platform
 from tasks.progress import end, enter
@@ -20,19 +19,23 @@ logger = logging.getLogger("nabi.progress")
 
 @step("deploy", of="{judged.candidate.window.persona_id}", seconds=600)
 def deploy(judged: Judged) -> Ending:
+    from nabi.steps import conclude as core
+
     enter(judged.candidate.window, "conclude")
     return _told(core.deploy(get_platform(), judged))
 
 
 @step("keep the champion", of="{judged.candidate.window.persona_id}", seconds=600)
 def keep(judged: Judged) -> Ending:
+    from nabi.steps import conclude as core
+
     enter(judged.candidate.window, "conclude")
     return _told(core.keep(get_platform(), judged))
 
 
 @step("skip", of="{filled.window.persona_id}", seconds=60)
 def skip(filled: Filled, why: str) -> Ending:
-    return _told(core.skip(get_platform(), filled, why))
+    return _told(no_candidate.skip(get_platform(), filled, why))
 
 
 @contextmanager
@@ -52,7 +55,7 @@ def each_fails_alone(window: Window, endings: list[Ending]) -> Iterator[None]:
 def _fail(window: Window, error: Exception, kind: Kind) -> Ending:
     with patience("failing"):
         platform = get_platform()
-        ending = persist(lambda: core.fail(platform, window, explanation(error), kind))
+        ending = persist(lambda: no_candidate.fail(platform, window, explanation(error), kind))
         end(window, ending.sentence, failed=True)
         return ending
 

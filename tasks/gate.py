@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from nabi.steps import conclude as core
-from nabi.steps.conclude import Judged
 from nabi.steps.pages import comparison_table, verdict_page
-from nabi.steps.window import Scored
+from nabi.steps.window import Judged, Scored
 from nabi.wiring import get_platform
 from tasks.pages import markdown, table
 from tasks.progress import enter
@@ -14,6 +12,8 @@ from tasks.resilience import step
 
 @step("gate", of="{scored.candidate.window.persona_id}", seconds=600)
 def judge(scored: Scored) -> Judged:
+    from nabi.steps import conclude as core
+
     window = scored.candidate.window
     enter(window, "gate")
     judged = core.judge(get_platform(), scored)

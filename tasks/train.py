@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nabi.personas.model import Preset
-from nabi.steps import train as core
 from nabi.steps.window import Candidate, Snapshot
 from nabi.wiring import get_platform
 from tasks.progress import TRAINING_TO, enter, reached, training_progress
@@ -13,6 +12,10 @@ from tasks.resilience import step
 @step("train together", seconds=6 * 3600)
 def train_together(due: list[Snapshot], preset: Preset | None) -> int:
     """Makes the adapters of several personas over one loaded base; `train_candidate` then finds them finished."""
+    if not due:
+        return 0
+    from nabi.steps import train as core
+
     moved = {snapshot.window: training_progress(snapshot.window) for snapshot in due}
 
     def on_progress(snapshot: Snapshot, share: float, message: str) -> None:
@@ -23,6 +26,8 @@ def train_together(due: list[Snapshot], preset: Preset | None) -> int:
 
 @step("train", of="{snapshot.window.persona_id}", seconds=6 * 3600)
 def train_candidate(snapshot: Snapshot, preset: Preset | None) -> Candidate:
+    from nabi.steps import train as core
+
     if reached(snapshot.window) < TRAINING_TO:  # else it was trained with the others
         enter(snapshot.window, "train")
     return core.train_candidate(get_platform(), snapshot, preset, training_progress(snapshot.window))

@@ -1,9 +1,7 @@
-"""Gate, deploy, keep, skip, fail: how a pass ends. Each ends in one sentence in the journal and in MLflow."""
+"""Gate, deploy, keep: how a pass with a candidate ends. Each ends in one sentence in the journal and in MLflow."""
 
 from __future__ import annotations
 
-from nabi.conversations.records import Frozen
-from nabi.error_kinds import Kind
 from nabi.evaluation.gate import Contender, Luck, Verdict, decide
 from nabi.evaluation.report import gate_report
 from nabi.evaluation.spending import DAYS, most_gates
@@ -13,21 +11,10 @@ from nabi.registry.leases import persona_lease
 from nabi.registry.rollouts import OnTrial
 from nabi.steps.evaluate import evaluation_prompts, load_scores
 from nabi.steps.guard import uses_words
-from nabi.steps.window import Candidate, Ending, Filled, Scored, Window
+from nabi.steps.window import Candidate, Ending, Judged, Scored, Window
 from nabi.wiring import Platform
 
 WHO = "the gate"
-
-
-class Judged(Frozen):
-    """The gate's verdict on a candidate."""
-
-    candidate: Candidate
-    deploy: bool
-    sentence: str
-    gain: float | None
-    champion_quality: float | None
-    candidate_quality: float | None
 
 
 @uses_words
@@ -92,22 +79,6 @@ def keep(platform: Platform, judged: Judged) -> Ending:
     """Leaves the live adapter as it is; the conversations stay new for the next window."""
     platform.registry.reject(platform.registry.version(judged.candidate.adapter), why=judged.sentence)
     return _finish(platform, judged.candidate, "kept", judged)
-
-
-def skip(platform: Platform, filled: Filled, why: str) -> Ending:
-    """Ends a window that trains nothing."""
-    window = filled.window
-    figures = {"num_new": filled.num_new}
-    platform.journal.finish(window.persona_id, window.as_of, "skipped", why, figures=figures, line=window.line)
-    return Ending(window=window, state="skipped", sentence=why)
-
-
-def fail(platform: Platform, window: Window, why: str, kind: Kind) -> Ending:
-    """Records a failure; the live adapter and the conversations stay as they were."""
-    sentence = f"failed: {why}"
-    figures = {"kind": kind.value}
-    platform.journal.finish(window.persona_id, window.as_of, "failed", sentence, figures=figures, line=window.line)
-    return Ending(window=window, state="failed", sentence=sentence)
 
 
 def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judged) -> Ending:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nabi.evaluation.gate import measured_scores
-from nabi.evaluation.score import PARTS, PromptScore, mean_quality
-from nabi.steps.conclude import Judged
-from nabi.steps.evaluate import BASE, load_scores
-from nabi.steps.window import Kept, Scored, Snapshot
+from nabi.steps.window import Judged, Kept, Scored, Snapshot
 from nabi.wiring import Platform
+
+if TYPE_CHECKING:
+    # Evaluation brings torch along, which a window that trains nothing should not wait for.
+    from nabi.evaluation.score import PromptScore
 
 
 def filter_table(kept: Kept) -> list[dict[str, Any]]:
@@ -30,6 +30,8 @@ def filter_table(kept: Kept) -> list[dict[str, Any]]:
 
 def comparison_table(scored: Scored) -> list[dict[str, Any]]:
     """Base, champion and candidate on the same prompts: quality, its parts, broken prompts, number of prompts."""
+    from nabi.steps.evaluate import BASE, load_scores
+
     scores = load_scores(scored.scores)
     roles = {BASE: "base", scored.champion: "champion", scored.candidate.adapter: "candidate"}
     return [_contender(name, roles.get(name, "earlier"), rows) for name, rows in scores.items()]
@@ -86,6 +88,9 @@ def verdict_page(platform: Platform, judged: Judged) -> str:
 
 
 def _contender(name: str, role: str, rows: Sequence[PromptScore]) -> dict[str, Any]:
+    from nabi.evaluation.gate import measured_scores
+    from nabi.evaluation.score import PARTS, mean_quality
+
     measured = measured_scores(rows)
     row: dict[str, Any] = {"contender": name, "role": role, "prompts": len(rows), "quality": "–"}
     if measured:

@@ -28,7 +28,7 @@ def past_of(platform: Platform, window: Window) -> Past:
     A winner that was barred since takes no part in a replay: it must not be compared with, nor learned on from.
     """
     if not window.replayed:
-        live = platform.registry.live(window.persona_id)
+        live = platform.ledger.live(window.persona_id)
         return Past(live.champion if live else None, platform.store.learned_by(window.persona_id))
     champion: str | None = None
     learned_by: dict[str, str] = {}

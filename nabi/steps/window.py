@@ -96,6 +96,17 @@ class Scored(Frozen):
     scores: Path
 
 
+class Judged(Frozen):
+    """The gate's verdict on a candidate."""
+
+    candidate: Candidate
+    deploy: bool
+    sentence: str
+    gain: float | None
+    champion_quality: float | None
+    candidate_quality: float | None
+
+
 class Ending(Frozen):
     """How a pass ended, in one sentence a person can read."""
 

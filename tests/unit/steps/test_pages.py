@@ -10,9 +10,8 @@ from typing import Any
 
 from nabi.evaluation.score import PromptScore
 from nabi.settings import Settings
-from nabi.steps.conclude import Judged
 from nabi.steps.pages import comparison_table, dataset_page, filter_table, verdict_page
-from nabi.steps.window import Candidate, Kept, Scored, Snapshot, Window
+from nabi.steps.window import Candidate, Judged, Kept, Scored, Snapshot, Window
 
 WINDOW = Window(persona_id="small", as_of=datetime(2026, 7, 1, 3, tzinfo=UTC))
 SNAPSHOT = Snapshot(
