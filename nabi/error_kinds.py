@@ -60,7 +60,8 @@ class Rule:
     holds: Callable[[BaseException], bool] = lambda _error: True
 
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+# EFBIG: past a limit on the size of files, as of `ulimit -f` or of the file system.
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _AWAY = frozenset(
     {
@@ -149,6 +150,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Kind.TRANSIENT, ("sqlalchemy.exc.TimeoutError", "sqlalchemy.exc.DisconnectionError")),
     Rule(Kind.TRANSIENT, ("sqlalchemy.exc.DBAPIError",), lambda e: bool(getattr(e, "connection_invalidated", False))),
     # MLflow and DVC
+    Rule(Kind.NO_SPACE, ("mlflow.exceptions.MlflowException",), _says(r"disk is full|no space left on device")),
     Rule(Kind.TRANSIENT, ("mlflow.exceptions.MlflowException",), lambda e: _mlflow_code(e) in _MLFLOW_AWAY),
     Rule(
         Kind.BAD_CONFIGURATION,

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from nabi.datasets.files import recover_folder, replace_folder
 from nabi.error_kinds import Kind, kind_of
-from nabi.errors import DataError, TransientError
+from nabi.errors import DataError, NoSpaceError, TransientError
 from nabi.integrations.object_stores import ObjectStores
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")  # read when dvc is imported
@@ -46,6 +46,7 @@ _CONFIG = """\
 
 _VERSION = re.compile(r"[0-9a-f]{32}\.dir")
 _GONE = ".gone-"
+_LITTLE_SPACE = 2**20
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,8 @@ class DatasetVersions:
 
     def current(self) -> str | None:
         """The version that `datasets.dvc` names; None when there is none yet."""
-        import yaml
-
-        if not self._pointer.is_file():
-            return None
-        return str(yaml.safe_load(self._pointer.read_text())["outs"][0]["md5"])
+        # Half of a pointer is one that DVC is writing, or was killed over: then the one before counts.
+        return _named_in(self._pointer) or _named_in(_before(self._pointer))
 
     def save(self, write: Callable[[Path], _Built]) -> tuple[str, _Built]:
         """Lets `write` change the datasets folder, then versions the folder and pushes it.
@@ -105,10 +103,40 @@ class DatasetVersions:
         with self._locked(), _plain_errors():
             self.datasets.mkdir(parents=True, exist_ok=True)
             built = write(self.datasets)
-            repo = self._repo()
-            stage = repo.add([str(self.datasets)])[0]
-            repo.push([str(self._pointer)])
-            return str(stage.outs[0].hash_info.value), built
+            return self._add(self._repo(), self.datasets, self._pointer), built
+
+    def save_aside(self, write: Callable[[Path], object], base: str | None) -> str:
+        """Makes a version beside the datasets folder: that folder and `datasets.dvc` stay as they are.
+
+        Args:
+            write: changes the folder that it is given, which holds `base`.
+            base: the version to begin with; None for an empty folder.
+
+        Raises:
+            DataError: neither cache nor remote holds `base`.
+        """
+        checkouts = self._state / "checkouts"
+        with self._locked(), _plain_errors():
+            checkouts.mkdir(parents=True, exist_ok=True)
+            # What a killed process leaves here is removed by the next deletion.
+            with tempfile.TemporaryDirectory(dir=checkouts) as scratch:
+                folder = Path(scratch) / self.datasets.name
+                pointer = folder.with_suffix(".dvc")
+                if base is None:
+                    folder.mkdir()
+                else:
+                    self._write_pointer(pointer, self._newest(base), folder.name)
+                    self._pull(pointer, base)
+                write(folder)
+                return self._add(self._repo(), folder, pointer)
+
+    def _add(self, repo: Any, folder: Path, pointer: Path) -> str:
+        """Versions a folder and pushes it."""
+        with _whole(pointer):
+            stage = repo.add([str(folder)])[0]
+            _ensure_stored(stage.outs[0], folder)
+        repo.push([str(pointer)])
+        return str(stage.outs[0].hash_info.value)
 
     def checkout(self, version: str, part: str) -> Path:
         """One persona's part of a version, in a folder of its own that nothing changes afterwards.
@@ -198,8 +226,7 @@ class DatasetVersions:
                 replace_folder(folder, purge.clean(files))
                 touched = True
         if touched:
-            repo.add([str(self.datasets)])
-            repo.push([str(self._pointer)])
+            self._add(repo, self.datasets, self._pointer)
 
     def _purge_checkouts(self, known: Mapping[str, str | None], purge: Purge) -> None:
         for folder in _folders_in(self._state / "checkouts"):
@@ -268,6 +295,59 @@ class DatasetVersions:
         with path.open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)  # released by the kernel if the process dies
             yield
+
+
+def _ensure_stored(out: Any, folder: Path) -> None:
+    """DVC only logs a file that it could not copy into its cache, and names the version all the same."""
+    if not out.changed_cache():
+        return
+    if shutil.disk_usage(folder).free < _LITTLE_SPACE:
+        raise NoSpaceError("no space was left for DVC's cache.", where=str(folder), fix="Free some space, run again.")
+    raise TransientError("DVC could not store the dataset in its cache", where=str(folder), fix="It is tried again.")
+
+
+@contextmanager
+def _whole(pointer: Path) -> Iterator[None]:
+    """DVC writes a pointer in place: after an error, or a kill that left half of it, the one before is back."""
+    before = _before(pointer)
+    _recover(pointer)
+    if pointer.is_file():
+        shutil.copyfile(pointer, before)  # now, since putting it back must not need space
+    try:
+        yield
+    except BaseException:
+        if before.is_file():
+            before.replace(pointer)
+        else:
+            pointer.unlink(missing_ok=True)
+        raise
+    before.unlink(missing_ok=True)
+
+
+def _recover(pointer: Path) -> None:
+    before = _before(pointer)
+    if pointer.is_file() and _named_in(pointer) is None:
+        if before.is_file():
+            before.replace(pointer)
+        else:
+            pointer.unlink()
+    before.unlink(missing_ok=True)
+
+
+def _before(pointer: Path) -> Path:
+    return pointer.with_name(f".{pointer.name}.before")
+
+
+def _named_in(pointer: Path) -> str | None:
+    """The version that a pointer names; None when it is missing or not whole."""
+    import yaml
+
+    try:
+        read = yaml.safe_load(pointer.read_text(encoding="utf-8"))
+        version = str(read["outs"][0]["md5"])
+    except (FileNotFoundError, yaml.YAMLError, TypeError, KeyError, IndexError):
+        return None
+    return version if _VERSION.fullmatch(version) else None
 
 
 def _rewrite_versions(stores: ObjectStores, tainted: set[str], purge: Purge) -> dict[str, str | None]:

@@ -33,7 +33,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from nabi.error_kinds import Kind, kind_of
-from nabi.errors import ConfigError, ModelError, NabiError, TransientError
+from nabi.errors import ConfigError, ModelError, NabiError, NoSpaceError, TransientError
 from nabi.waiting import persist
 
 P = ParamSpec("P")
@@ -80,6 +80,8 @@ def _plain_errors(doing: str) -> Iterator[None]:
             ) from error
         if not isinstance(error, MlflowException):
             raise
+        if kind is Kind.NO_SPACE:
+            raise NoSpaceError(f"no space was left for MLflow while {doing}.", fix="Free space on its disk.") from error
         refusal = ConfigError if kind is Kind.BAD_CONFIGURATION else ModelError
         raise refusal(f"MLflow refused {doing}: {error.message}") from error
 

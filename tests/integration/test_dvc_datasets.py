@@ -79,6 +79,41 @@ def test_two_writers_at_once_lose_nothing(versions: DatasetVersions) -> None:
     assert sorted(p.name for p in versions.datasets.iterdir()) == ["a", "b", "c", "d"]
 
 
+def test_a_version_beside_leaves_folder_and_pointer_alone_and_goes_on_from_any_other(versions: DatasetVersions) -> None:
+    first, _ = versions.save(write_part("a", "one\n"))
+    live, _ = versions.save(write_part("a", "two\n"))
+    beside = versions.save_aside(write_part("b", "three\n"), first)
+    fresh = versions.save_aside(write_part("b", "three\n"), None)
+    assert versions.current() == live
+    assert [path.name for path in versions.datasets.iterdir()] == ["a"]
+    assert (versions.checkout(beside, "a") / "train.jsonl").read_text() == "one\n"
+    assert (versions.checkout(beside, "b") / "train.jsonl").read_text() == "three\n"
+    with pytest.raises(DataError, match="holds nothing for a"):
+        versions.checkout(fresh, "a")
+    assert not list((versions.home / "var" / "checkouts").glob("tmp*")), "nothing of the work is left"
+
+
+@pytest.mark.parametrize("half", ["", "outs:\n- md5: 0a1b2c", "outs:\n- {"])
+def test_a_pointer_that_was_half_written_when_its_writer_was_killed_is_the_one_before(
+    versions: DatasetVersions, half: str
+) -> None:
+    first, _ = versions.save(write_part("a", "one\n"))
+    pointer = versions.home / "datasets.dvc"
+    shutil.copyfile(pointer, versions.home / ".datasets.dvc.before")
+    pointer.write_text(half)
+    assert versions.current() == first
+    second, _ = versions.save(write_part("a", "two\n"))
+    assert versions.current() == second
+    assert not (versions.home / ".datasets.dvc.before").exists()
+
+
+def test_a_first_pointer_that_was_half_written_is_none_at_all(versions: DatasetVersions) -> None:
+    (versions.home / "datasets.dvc").write_text("")
+    assert versions.current() is None
+    first, _ = versions.save(write_part("a", "one\n"))
+    assert versions.current() == first
+
+
 def test_dvc_itself_finds_the_folder_clean(versions: DatasetVersions) -> None:
     versions.save(write_part("a", "one\n"))
     status = subprocess.run(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import importlib
+import resource
 import socket
 import sqlite3
+import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +56,24 @@ def no_server_for_mlflow() -> None:
     from mlflow import MlflowClient
 
     MlflowClient(nobody_listens()).get_experiment("1")
+
+
+def file_past_the_quota() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(b"1")
+            file.write(b"2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def full_disk_of_mlflow() -> None:
+    import mlflow.exceptions
+
+    # As its SQLAlchemy store says it, with the code that also stands for a server that is away.
+    raise mlflow.exceptions.MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT …]")
 
 
 def no_postgres() -> None:
@@ -178,6 +198,8 @@ def raised(kind: type[Exception], *arguments: object) -> Callable[[], None]:
         (os_error(errno.ENOMEM), Kind.OUT_OF_MEMORY),
         (raised(errors.OutOfMemory, "too little memory"), Kind.OUT_OF_MEMORY),
         (os_error(errno.ENOSPC), Kind.NO_SPACE),
+        (file_past_the_quota, Kind.NO_SPACE),
+        (full_disk_of_mlflow, Kind.NO_SPACE),
         (raised(errors.NoSpaceError, "the disk is full"), Kind.NO_SPACE),
         (raised(sqlite3.OperationalError, "database or disk is full"), Kind.NO_SPACE),
         (os_error(errno.EROFS), Kind.BAD_CONFIGURATION),
