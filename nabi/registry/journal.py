@@ -168,6 +168,13 @@ class Journal:
                 won |= (WindowRow.line == REPLAY) & (WindowRow.state == "won")
             return [_standing(row) for row in session.scalars(chosen.where(won).order_by(WindowRow.as_of))]
 
+    def dataset_before(self, persona_id: str, as_of: datetime, line: Line) -> str | None:
+        """The newest dataset version that a line's windows before `as_of` were decided on; None when there is none."""
+        decided = [*_in_line(persona_id, line), WindowRow.as_of < as_of, WindowRow.dataset_version.is_not(None)]
+        newest = select(WindowRow.dataset_version).where(*decided).order_by(WindowRow.as_of.desc()).limit(1)
+        with self._database.read() as session:
+            return session.scalar(newest)
+
     def gates_before(self, persona_id: str, as_of: datetime, days: float, line: Line = LIVE) -> int:
         """How many windows that ended in the `days` before `as_of` had a candidate judged, this window left out."""
         judged = [

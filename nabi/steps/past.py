@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nabi.registry.journal import LIVE, REPLAY
 from nabi.steps.window import Window
 from nabi.wiring import Platform
 
@@ -41,3 +42,13 @@ def past_of(platform: Platform, window: Window) -> Past:
             if row.part != "anchor":
                 learned_by.setdefault(row.conversation_id, name)
     return Past(champion, learned_by)
+
+
+def dataset_of_past(platform: Platform, window: Window) -> str | None:
+    """The dataset version that a replay's window goes on from: the replay's own last one, else the live line's of then.
+
+    It brings the anchors, which are frozen once and for all.
+    """
+    journal = platform.journal
+    played = journal.dataset_before(window.persona_id, window.as_of, REPLAY)
+    return played or journal.dataset_before(window.persona_id, window.as_of, LIVE)

@@ -11,11 +11,12 @@ from nabi.catalogue.report import feature_report, render
 from nabi.datasets.card_pictures import save_card_picture
 from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import Snapshot as DatasetSnapshot
-from nabi.datasets.snapshot import build_snapshot
+from nabi.datasets.snapshot import build_snapshot, load_snapshot
 from nabi.registry.journal import Part, RowOrigin
 from nabi.steps.bootstrap import bootstrap_pool
 from nabi.steps.collect import curated_logs
 from nabi.steps.guard import uses_words
+from nabi.steps.past import dataset_of_past
 from nabi.steps.window import Filled, Snapshot
 from nabi.wiring import Platform
 
@@ -27,9 +28,16 @@ def take_snapshot(platform: Platform, filled: Filled) -> Snapshot:
     persona = platform.persona(window.persona_id)
     new, learned = curated_logs(platform, window)
     pool = bootstrap_pool(platform, persona)
-    version, built = platform.datasets.save(
-        lambda folder: build_snapshot(persona, learned.kept, new.kept, pool, datasets_dir=folder)
-    )
+
+    def build(folder: Path) -> DatasetSnapshot:
+        return build_snapshot(persona, learned.kept, new.kept, pool, datasets_dir=folder)
+
+    if window.replayed:
+        # `datasets/` and `datasets.dvc` are the live line's.
+        version = platform.datasets.save_aside(build, dataset_of_past(platform, window))
+        built = load_snapshot(platform.datasets.checkout(version, persona.id))
+    else:
+        version, built = platform.datasets.save(build)
     refused = Counter(refusal.reason for refusal in (*new.refused, *learned.refused))
     run_id = _record(platform, filled, version, built, refused)
     return Snapshot(
