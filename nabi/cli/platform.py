@@ -15,6 +15,7 @@ from nabi.errors import ConfigError, NabiError, TransientError
 from nabi.integrations.credentials import USER, load_or_create_credentials, secrets_folder
 from nabi.integrations.local_servers import (
     Server,
+    chat_server,
     is_ready,
     mlflow_server,
     port_is_taken,
@@ -39,6 +40,7 @@ class LocalPlatform:
         self._servers = [prefect_server(settings, settings.prefect_port)]
         if not settings.mlflow.startswith("http"):  # else it is somebody else's server that we use
             self._servers.append(mlflow_server(settings, settings.mlflow_port))
+        self._servers.append(chat_server(settings))
         self._supervisor = Supervisor(run_folder(settings), settings.state / "logs")
         worker = (sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", os.uname().nodename)
         # In the order of their start; they are stopped in the reverse order.
@@ -89,7 +91,7 @@ class LocalPlatform:
             if port_is_taken(server.port):
                 raise ConfigError(
                     f"port {server.port} is taken, so {server.name} cannot start",
-                    fix=f"Stop what listens there or set NABI_{server.name.upper()}_PORT.",
+                    fix=f"Stop what listens there or set {_port_setting(server)}.",
                 )
 
     def _start_supervisor(self) -> subprocess.Popen[bytes]:
@@ -159,7 +161,12 @@ class LocalPlatform:
         else:
             # What is piped ends up in a log; passwords do not.
             console.print(f"login    the passwords lie in {folder}, the user is {USER}")
+        console.print(f"         chat: the tokens lie in {folder} (chat.token, operator.token)")
         console.print("Ctrl-C stops everything.")
+
+
+def _port_setting(server: Server) -> str:
+    return "NABI_SERVE_PORT" if server.name == "chat" else f"NABI_{server.name.upper()}_PORT"
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:

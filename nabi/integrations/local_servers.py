@@ -125,6 +125,18 @@ def mlflow_server(settings: Settings, port: int) -> Server:
     )
 
 
+def chat_server(settings: Settings) -> Server:
+    """`nabi serve`: it listens once the champions are loaded."""
+    return Server(
+        name="chat",
+        port=settings.serve_port,
+        command=(sys.executable, "-m", "nabi.cli", "serve", "--port", str(settings.serve_port)),
+        # Threads that spin while they wait would take the cores from a training.
+        environment={"OMP_WAIT_POLICY": "PASSIVE"},
+        health_path="/healthz",
+    )
+
+
 def _mlflow_logins(settings: Settings) -> Path:
     """MLflow's settings for logins, which it takes from a file. Who has no permission of its own sees nothing."""
     path = settings.state / "run" / "mlflow-auth.ini"

@@ -39,8 +39,12 @@ class Installation:
     def __init__(self, home: Path, **more: str) -> None:
         self.home = home
         self.log = home / "up.log"
-        self.prefect_port, self.mlflow_port = free_port(), free_port()
-        ports = {"NABI_PREFECT_PORT": str(self.prefect_port), "NABI_MLFLOW_PORT": str(self.mlflow_port)}
+        self.prefect_port, self.mlflow_port, self.chat_port = free_port(), free_port(), free_port()
+        ports = {
+            "NABI_PREFECT_PORT": str(self.prefect_port),
+            "NABI_MLFLOW_PORT": str(self.mlflow_port),
+            "NABI_SERVE_PORT": str(self.chat_port),
+        }
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("NABI_", "PREFECT_"))}
         self.environment = {
             **clean,
@@ -144,7 +148,7 @@ def up(installation: Installation) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.usefixtures("up")
 def test_nobody_gets_in_without_a_password(installation: Installation) -> None:
-    prefect, mlflow = installation.prefect_port, installation.mlflow_port
+    prefect, mlflow, chat = installation.prefect_port, installation.mlflow_port, installation.chat_port
     assert status_of(prefect, "/api/health") == 200
     assert status_of(prefect, "/runs") == 200, "the page itself is no secret; it asks for the login"
     assert status_of(prefect, "/api/flow_runs/00000000-0000-0000-0000-000000000000") == 401
@@ -155,6 +159,10 @@ def test_nobody_gets_in_without_a_password(installation: Installation) -> None:
     assert status_of(mlflow, "/", **wrong) == 401
     assert status_of(prefect, "/api/admin/version", Authorization=login(installation.password("prefect"))) == 200
     assert status_of(mlflow, "/", Authorization=login(installation.password("mlflow"))) == 200
+    assert status_of(chat, "/healthz") == 200
+    assert status_of(chat, "/v1/models") == 401
+    token = (installation.settings.state / "secrets" / "chat.token").read_text()
+    assert status_of(chat, "/v1/models", Authorization=f"Bearer {token}") == 200
 
 
 @pytest.mark.usefixtures("up")
@@ -180,13 +188,13 @@ def test_servers_refuse_other_hosts_and_origins(installation: Installation) -> N
 @pytest.mark.usefixtures("up")
 def test_passwords_are_for_the_owner_and_stand_in_no_log_and_no_command(installation: Installation) -> None:
     state = installation.settings.state
-    secrets = {path for path in (state / "secrets").iterdir() if path.suffix in (".password", ".key")}
-    assert len(secrets) == 3
+    secrets = {path for path in (state / "secrets").iterdir() if path.suffix in (".password", ".key", ".token")}
+    assert len(secrets) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
-    told = [path.read_text(errors="replace") for path in (state / "logs").iterdir()]
-    told += [installation.log.read_text(), (state / "run" / "supervisord.conf").read_text()]
-    told += [" ".join(process.cmdline()) for process in processes_of(installation.settings)]
-    for secret in (path.read_text() for path in secrets):
+    told = [path.read_bytes() for path in (state / "logs").iterdir()]
+    told += [installation.log.read_bytes(), (state / "run" / "supervisord.conf").read_bytes()]
+    told += [" ".join(process.cmdline()).encode() for process in processes_of(installation.settings)]
+    for secret in (path.read_bytes() for path in secrets):
         assert not any(secret in words for words in told)
 
 
