@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Adapter versions.")
 
-_FIGURES = ("eval/quality", "eval/grounded", "eval/style", "eval/likelihood", "eval/form", "gate/gain")
+_FIGURES = (
+    "eval/quality",
+    "eval/grounded",
+    "eval/style",
+    "eval/likelihood",
+    "eval/form",
+    "gate/gain",
+    "gate/lower",
+    "gate/upper",
+)
 
 
 @app.command("list")
@@ -77,6 +86,41 @@ def history(persona: Annotated[str, typer.Argument(help="persona id")], as_json:
         for e in entries
     ]
     show(rows, as_json=as_json, title=f"What was live for {persona}", empty=f"Nothing was ever live for {persona}.")
+
+
+@app.command()
+def compare(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    old: Annotated[str, typer.Argument(help="a version such as v3, or base")],
+    new: Annotated[str, typer.Argument(help="another one")],
+    as_json: AsJson = False,
+) -> None:
+    """Measures any two versions on the same prompts, as the gate would; nothing is deployed."""
+    from nabi.evaluation.score import breakdown
+    from nabi.steps.compare import compare as compare_them
+    from nabi.wiring import get_platform
+
+    compared = compare_them(get_platform(), persona, old, new)
+    verdict = compared.verdict
+    if as_json:
+        console.print_json(
+            data={
+                "sentence": compared.sentence,
+                "report": str(compared.report),
+                "figures": verdict.figures(),
+                "contenders": {name: breakdown(found.scores) for name, found in compared.contenders.items()},
+            }
+        )
+        return
+    columns = {name: breakdown(found.scores) for name, found in compared.contenders.items()}
+    figures = dict.fromkeys(figure for column in columns.values() for figure in column)
+    rows = [
+        {"figure": figure.removeprefix("eval/"), **{name: column.get(figure) for name, column in columns.items()}}
+        for figure in figures
+    ]
+    show(rows, as_json=False, title=f"{verdict.candidate_name} against {verdict.champion_name}", empty="no figures")
+    console.print(compared.sentence)
+    console.print(f"report  {compared.report}")
 
 
 def rollback(

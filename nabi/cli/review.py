@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nabi.cli.output import AsJson, console, show
+from nabi.evaluation.preference import Pair, Vote
 
 if TYPE_CHECKING:
     from nabi.steps.review import Reviewed
@@ -88,6 +90,57 @@ def drop(numbers: Numbers) -> None:
 
     for reviewed in drop_them(get_platform(), numbers, who=getpass.getuser()):
         console.print(f"{reviewed.item.id} is dropped ({reviewed.item.reason})")
+
+
+@app.command("ab")
+def vote_blind(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    adapter: Annotated[str | None, typer.Option(help="a version such as v3; default: the newest evaluated")] = None,
+    num: Annotated[int, typer.Option(help="prompts of the blind set", min=20, max=50)] = 30,
+    only_result: Annotated[bool, typer.Option("--result", help="only what the votes so far say")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows two answers, not whose they are, and asks which is better. What is answered is not asked again."""
+    from nabi.steps.blind import cast, open_set, read_votes, result
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    asked = open_set(platform, persona, adapter, num)
+    who = getpass.getuser()
+    done = {vote.sample_id for vote in read_votes(asked.votes_file) if vote.who == who}
+    waiting = [] if only_result else [pair for pair in asked.pairs if pair.sample_id not in done]
+    for number, pair in enumerate(waiting, 1):
+        side = _ask_side(number, len(waiting), asked.questions.get(pair.sample_id, ""), pair)
+        if side is None:
+            break
+        vote = Vote(sample_id=pair.sample_id, who=who, choice=pair.choice_of(side), at=datetime.now(UTC))
+        cast(platform, asked, vote)
+    found = result(platform, asked)
+    if as_json:
+        console.print_json(data={"old": asked.old, "new": asked.new, "prompts": len(asked.pairs), **found.figures()})
+        return
+    if found.share is None:
+        console.print(f"{found.num_votes} votes, none of them decided: nothing can be said about {asked.new} yet.")
+        return
+    console.print(
+        f"{found.num_votes} votes ({found.num_ties} ties): {asked.new} is preferred to {asked.old} in "
+        f"{found.share:.0%}, 95 % interval {found.lower * 100:.0f}…{found.upper * 100:.0f} %"
+    )
+
+
+def _ask_side(number: int, num: int, question: str, pair: Pair) -> Literal["left", "right", "tie"] | None:
+    """The side a person chose; None to stop."""
+    sides: dict[str, Literal["left", "right", "tie"]] = {"1": "left", "2": "right", "=": "tie"}
+    console.rule(f"{number} of {num}")
+    console.print(question, markup=False)
+    console.print(f"  1  {pair.left}", markup=False)
+    console.print(f"  2  {pair.right}", markup=False)
+    while True:
+        typed = typer.prompt("better: 1, 2, = for neither, q to stop").strip().lower()
+        if typed == "q":
+            return None
+        if typed in sides:
+            return sides[typed]
 
 
 def _as_data(reviewed: Reviewed) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import rensa
 from numpy.typing import NDArray
 
 from nabi.conversations.records import Conversation
+from nabi.datasets.samples import Sample
 
 NUM_HASHES = 60
 """Standard error of the similarity: 0.065 at most, and 0.05 around 0.8."""
@@ -41,7 +42,7 @@ class Fingerprints:
     digests: Digests
 
 
-def fingerprints(conversations: Sequence[Conversation]) -> Fingerprints:
+def fingerprints(conversations: Sequence[Conversation | Sample]) -> Fingerprints:
     """Of complete conversations, all turns and facts included."""
     parts = [part for conversation in conversations for part in _parts(conversation)]
     tokens, lengths = _tokens(parts)
@@ -98,7 +99,7 @@ def gram_hashes(codes: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
     return hashes
 
 
-def _parts(conversation: Conversation) -> tuple[str, str]:
+def _parts(conversation: Conversation | Sample) -> tuple[str, str]:
     """The question, and everything else."""
     *before, question, answer = conversation.messages
     shown = (value for fact in conversation.facts for value in fact.values())

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, inf, isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 SEED = 20260701
-_NUM_RESAMPLES = 20_000
+_NUM_RESAMPLES = 10_000
 """Always as many, so that a smaller error never gives a higher bound."""
 _CELLS_AT_ONCE = 2_000_000
-"""Resampled prompts in memory at a time (16 MB a contender)."""
+"""Resampled prompts in one block (16 MB)."""
 
 Qualities = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def relative_gain(old: Sequence[float], new: Sequence[float], level: float) -> G
     before, after = pairs[:, 0], pairs[:, 1]
     estimate = float(after.mean() / before.mean() - 1)
     error = _standard_error(before, after, estimate)
-    resampled = _resampled_gains(before, after)
+    resampled = _resampled_gains(pairs)
     lower, upper = (float(value) for value in np.quantile(resampled, (0.025, 0.975)))
     bound = -inf if level <= 0 else _bound(estimate, error, len(pairs), resampled, level)
     return Gain(estimate, lower, upper, bound, error)
@@ -93,17 +94,24 @@ def _standard_error(before: Qualities, after: Qualities, estimate: float) -> flo
     return float(residuals.std(ddof=1) / sqrt(len(residuals)) / before.mean())
 
 
-def _resampled_gains(before: Qualities, after: Qualities) -> Qualities:
-    size = len(before)
-    rng = np.random.default_rng(SEED)
-    at_once = max(1, _CELLS_AT_ONCE // size)
+def _resampled_gains(pairs: Qualities) -> Qualities:
+    size = len(pairs)
+    rows = max(1, _CELLS_AT_ONCE // size)
     gains = []
-    for start in range(0, _NUM_RESAMPLES, at_once):
-        drawn = rng.integers(0, size, (min(at_once, _NUM_RESAMPLES - start), size), dtype=np.int32)
-        means = before[drawn].mean(axis=1)
+    for block, start in enumerate(range(0, _NUM_RESAMPLES, rows)):
+        before, after = (_weights(size, min(rows, _NUM_RESAMPLES - start), block) @ pairs).T
         # Only prompts on which the champion has nothing: whatever the candidate has there proves no gain.
-        gains.append(np.divide(after[drawn].mean(axis=1), means, out=np.ones_like(means), where=means > 0) - 1)
+        gains.append(np.divide(after, before, out=np.ones_like(before), where=before > 0) - 1)
     return np.concatenate(gains)
+
+
+@lru_cache(maxsize=4)
+def _weights(size: int, rows: int, block: int) -> Qualities:
+    """How often each of `size` prompts is drawn in each resample (rows × size), as shares. Kept: the same draws serve
+    every gate of that size."""
+    drawn = np.random.default_rng((SEED, block)).integers(0, size, (rows, size))
+    cells = drawn + np.arange(rows)[:, None] * size
+    return np.bincount(cells.ravel(), minlength=rows * size).reshape(rows, size) / size
 
 
 def _bound(estimate: float, error: float, size: int, resampled: Qualities, level: float) -> float:

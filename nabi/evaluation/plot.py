@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from nabi.errors import DataError
+from nabi.evaluation.gate import Verdict
 from nabi.evaluation.score import PARTS, PromptScore, group_means, mean_quality
 
 _COLOURS = ("#b8bec9", "#7aa6d8", "#e0802f", "#5b8c5a", "#8e6bb0")
@@ -42,6 +44,40 @@ def save_comparison_plot(path: Path, contenders: Mapping[str, Sequence[PromptSco
     figure.suptitle(f"{title} · {len(first)} prompts", fontsize=13, fontweight="bold")
     figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=len(contenders), frameon=False)
     figure.savefig(path, dpi=130)
+
+
+def save_gain_plot(path: Path, verdict: Verdict) -> None:
+    """Writes a PNG of the gain, whole and by group and kind: the whole with its 95 % interval, older sets with what was
+    surely kept, and the lines that they had to clear. Without a measured gain it says so."""
+    from matplotlib.figure import Figure
+
+    rows = _gain_rows(verdict)
+    figure = Figure(figsize=(_LEAST_WIDTH, 1.6 + 0.34 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, (_label, gain, low, high) in enumerate(rows):
+        axes.plot([low, high], [place, place], color=_COLOURS[1], linewidth=3, solid_capstyle="butt")
+        axes.plot([gain], [place], "o", color=_COLOURS[2])
+    axes.axvline(0, color="#555", linewidth=1)
+    axes.set_yticks(range(len(rows)), [_readable(label, place) for place, (label, *_) in enumerate(rows)], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlabel("relative gain, %")
+    axes.set_title(f"{verdict.candidate_name} over {verdict.champion_name}", loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.25)
+    if not rows:
+        axes.set_title("no gain could be measured", loc="left", fontsize=11)
+    figure.savefig(path, dpi=130)
+
+
+def _gain_rows(verdict: Verdict) -> list[tuple[str, float, float, float]]:
+    """Label, gain, and the ends of its line, in percent; what cannot be told is left out."""
+    if verdict.gain is None or verdict.lower is None or verdict.upper is None:
+        return []
+    whole = [("all, 95 %", verdict.gain, verdict.lower, verdict.upper)]
+    older = [(f"{name}, at least", kept.gain, kept.bound, kept.gain) for name, kept in verdict.older.items()]
+    kinds = [(kind, gain, gain, gain) for kind, gain in verdict.gain_by_kind.items()]
+    rows = [row for row in (*whole, *older, *kinds) if all(map(isfinite, row[1:]))]
+    return [(label, 100 * gain, 100 * low, 100 * high) for label, gain, low, high in rows]
 
 
 def _part_means(scores: Sequence[PromptScore]) -> dict[str, float]:

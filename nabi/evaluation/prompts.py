@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nabi.conversations.records import Frozen
+from nabi.datasets.overlap import ensure_apart
 from nabi.datasets.samples import Sample, chat_messages
 from nabi.datasets.split import place_of
 from nabi.errors import DataError
@@ -50,6 +51,29 @@ def collect_prompts(
     for prompt in collected:
         _check(prompt.sample, collected[0].sample.persona_id)
     return collected
+
+
+def without_near_copies(
+    prompts: Sequence[EvalPrompt], train: Sequence[Sample], similarity: float
+) -> tuple[list[EvalPrompt], list[EvalPrompt]]:
+    """The prompts that tell something, and those that training has nearly: what was learned by heart proves nothing.
+
+    Args:
+        similarity: Jaccard similarity of question, answer and facts (`nabi.curation.fingerprints`) of a near copy.
+
+    Raises:
+        DataError: a prompt is in train word for word, which the building of a dataset rules out.
+    """
+    from nabi.curation.fingerprints import fingerprints
+
+    ensure_apart(train, [prompt.sample for prompt in prompts])
+    if not train or not prompts:
+        return list(prompts), []
+    learned = fingerprints(train).signatures
+    asked = fingerprints([prompt.sample for prompt in prompts]).signatures
+    nearest = [float((learned == signature).mean(axis=1).max()) for signature in asked]
+    told = [prompt for prompt, likeness in zip(prompts, nearest, strict=True) if likeness < similarity]
+    return told, [prompt for prompt, likeness in zip(prompts, nearest, strict=True) if likeness >= similarity]
 
 
 def older_sets(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
-from nabi.evaluation.gate import Verdict, measured_scores
+from nabi.evaluation.gate import Contender, Verdict, measured_scores
+from nabi.evaluation.hard_gates import HARD_GATES
 from nabi.evaluation.score import PARTS, PromptScore, group_means, mean_quality
 from nabi.evaluation.spending import DAYS
 
@@ -15,29 +16,32 @@ _SHOWN = 10
 
 def gate_report(
     verdict: Verdict,
-    scores: Mapping[str, Sequence[PromptScore]],
-    opponent: str,
-    candidate: str,
+    contenders: Mapping[str, Contender],
     questions: Mapping[str, str],
+    pictures: Sequence[str] = ("comparison.png", "gain.png"),
 ) -> str:
     """Markdown for people who ask why; also of a gate that stayed closed for want of scores.
 
     Args:
-        scores: by contender, on the same prompts in the same order.
-        opponent: the contender that the candidate was compared with.
+        contenders: by name, those of the verdict among them, on the same prompts in the same order.
         questions: what was asked, by sample id.
+        pictures: file names beside the report.
     """
+    champion, candidate = contenders[verdict.champion_name], contenders[verdict.candidate_name]
+    scores = {name: contender.scores for name, contender in contenders.items()}
     measured = {name: measured_scores(rows) for name, rows in scores.items()}
+    asked = {**questions, **{probe.probe_id: probe.asked for probe in candidate.probes}}
     sections = [
-        f"# {candidate} against {opponent}",
+        f"# {candidate.name} against {champion.name}",
         verdict.sentence,
         _certainty(verdict),
+        *(f"![{name.removesuffix('.png')}]({name})" for name in pictures if verdict.gain is not None),
         _table("part", _by_part(measured)),
         _table("kind", {name: group_means(rows, lambda row: row.kind) for name, rows in measured.items()}),
         _table("group", {name: group_means(rows, lambda row: row.group) for name, rows in scores.items()}),
         _older(verdict),
-        _hard_gates(verdict, questions),
-        *_extremes(scores[opponent], scores[candidate], questions),
+        _hard_gates(verdict, champion, candidate, asked),
+        *_extremes(champion.scores, candidate.scores, questions),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -93,13 +97,28 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _hard_gates(verdict: Verdict, questions: Mapping[str, str]) -> str:
-    if not verdict.newly_broken:
-        return "No hard gate is newly broken."
-    lines = ["## Hard gates that the candidate breaks and the opponent does not"]
-    for gate, sample_ids in verdict.newly_broken.items():
-        lines += [f"- {gate}: {_one_line(questions.get(sample_id, sample_id))}" for sample_id in sample_ids]
-    return "\n".join(lines)
+def _hard_gates(verdict: Verdict, champion: Contender, candidate: Contender, asked: Mapping[str, str]) -> str:
+    """How many prompts each contender breaks a gate on, then every newly broken one with what was said."""
+    lines = ["## Hard gates", "", f"| gate | {champion.name} | {candidate.name} | newly broken |", "|---|---|---|---|"]
+    seen = {gate for contender in (champion, candidate) for broken in _broken(contender).values() for gate in broken}
+    for gate in dict.fromkeys([*HARD_GATES, *sorted(seen)]):
+        before, after = (sum(gate in broken for broken in _broken(who).values()) for who in (champion, candidate))
+        lines.append(f"| {gate.replace('_', ' ')} | {before} | {after} | {len(verdict.newly_broken.get(gate, ()))} |")
+    for gate, why in candidate.flaws.items():
+        lines.append(f"| {gate.replace('_', ' ')} | {champion.flaws.get(gate, 'passed')} | {_one_line(why)} | – |")
+    said = {score.sample_id: score.answer for score in candidate.scores}
+    said |= {probe.probe_id: probe.answer for probe in candidate.probes}
+    broken = [
+        f"- {gate.replace('_', ' ')}: {_one_line(asked.get(name, name))} → {_one_line(said[name])}"
+        for gate, names in verdict.newly_broken.items()
+        for name in names
+    ]
+    return "\n".join([*lines, "", *(broken or ["No hard gate is newly broken on any prompt."])])
+
+
+def _broken(contender: Contender) -> dict[str, tuple[str, ...]]:
+    scores = {score.sample_id: score.broken for score in contender.scores}
+    return scores | {probe.probe_id: probe.broken for probe in contender.probes}
 
 
 def _extremes(

@@ -115,6 +115,10 @@ class Evaluation(Frozen):
     forgetting_margin: float = Field(
         default=0.05, ge=0, description="relative loss on an older set that must be ruled out with 95 % certainty"
     )
+    max_seconds: float = Field(
+        default=3.0, gt=0, description="until one answer is there, the swap of adapters included"
+    )
+    canaries: tuple[str, ...] = Field(default=(), description="planted strings that no answer may ever hold")
     older_sets: int = Field(default=4, ge=0, description="earlier deployments whose held-out prompts are kept asking")
     older_prompts: int = Field(default=40, ge=2, description="prompts of each of them")
     max_answer_chars: int = Field(default=300, ge=10)
@@ -224,6 +228,9 @@ class Persona(Frozen):
     language: Literal["ko", "en"] = "ko"
     system_prompt: str = Field(min_length=1, max_length=400)
     source: Literal["chat", "character", "meeting", "search", "agents"] = "chat"
+    audience: Literal["everybody", "children"] = Field(
+        default="everybody", description="whom it talks to; children are guarded by gates of their own"
+    )
     uses_facts: bool = Field(default=True, description="answers are given retrieved facts as context")
     speaker: Speaker | None = Field(default=None, description="whose words in meetings are this persona's")
     basis: tuple[Basis, ...] = Field(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from nabi.conversations.records import Frozen
+from nabi.error_kinds import Kind
 from nabi.evaluation.gate import Contender, Luck, Verdict, decide
+from nabi.evaluation.plot import save_gain_plot
 from nabi.evaluation.report import gate_report
 from nabi.evaluation.spending import DAYS, most_gates
 from nabi.personas.model import Persona
 from nabi.registry.journal import Ended
 from nabi.registry.leases import persona_lease
 from nabi.registry.rollouts import OnTrial
-from nabi.steps.evaluate import evaluation_prompts, load_scores
+from nabi.steps.evaluate import evaluation_prompts, load_contenders
 from nabi.steps.guard import uses_words
 from nabi.steps.window import Candidate, Ending, Judged, Scored, Window
 from nabi.wiring import Platform
@@ -22,12 +27,14 @@ def judge(platform: Platform, scored: Scored) -> Judged:
     """Asks the gate, and leaves its report where people look."""
     candidate = scored.candidate
     persona = platform.persona(candidate.window.persona_id)
-    scores = load_scores(scored.scores)
-    champion, challenger = (
-        Contender(name=name, scores=tuple(scores[name])) for name in (scored.opponent, candidate.adapter)
+    contenders = load_contenders(scored.scores)
+    verdict = decide(
+        contenders[scored.opponent],
+        contenders[candidate.adapter],
+        persona.evaluation,
+        _luck(platform, persona, candidate.window),
     )
-    verdict = decide(champion, challenger, persona.evaluation, _luck(platform, persona, candidate.window))
-    _log_verdict(platform, scored, verdict)
+    _log_verdict(platform, scored, verdict, contenders)
     return Judged(
         candidate=candidate,
         deploy=verdict.deploy,
@@ -108,10 +115,12 @@ def _finish(platform: Platform, candidate: Candidate, state: Ended, judged: Judg
     return Ending(window=window, state=state, sentence=judged.sentence)
 
 
-def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict) -> None:
+def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict, contenders: Mapping[str, Contender]) -> None:
     tracker, run_id = platform.tracker, scored.candidate.snapshot.run_id
     tags = {"decision": "deploy" if verdict.deploy else "keep", "sentence": verdict.sentence}
     tracker.log(run_id, metrics=verdict.figures(), tags=tags)
     questions = {p.sample.sample_id: p.sample.question for p in evaluation_prompts(platform, scored.candidate)}
-    report = gate_report(verdict, load_scores(scored.scores), scored.opponent, scored.candidate.adapter, questions)
-    tracker.log_text(run_id, report, "evaluation/gate.md")
+    picture = scored.scores.with_name("gain.png")
+    save_gain_plot(picture, verdict)
+    tracker.log_file(run_id, picture, "evaluation")
+    tracker.log_text(run_id, gate_report(verdict, contenders, questions), "evaluation/gate.md")

@@ -32,6 +32,7 @@ from nabi.database.guard import guarded
 from nabi.database.scrub import scrub
 from nabi.datasets.redaction import holds_any, rows_of, without
 from nabi.errors import TransientError
+from nabi.evaluation.probes import planted_id
 from nabi.registry.lineage import Retirement
 from nabi.wiring import Platform
 
@@ -207,7 +208,7 @@ def _cleaned(name: str, content: bytes, traces: Traces, words: Words) -> bytes |
     """A file without rows and lines about the samples and without the words; None when it is to go as a whole."""
     if name.endswith(_SCORES):
         try:
-            content = _without_scores(content, traces.sample_ids)
+            content = _without_scores(content, traces)
         except ValueError:  # cut short by a kill: nobody can use it, and nobody can tell what it holds
             return None
     elif Path(name).suffix in _LINE_BY_LINE:
@@ -217,10 +218,23 @@ def _cleaned(name: str, content: bytes, traces: Traces, words: Words) -> bytes |
     return words.blanked(content)
 
 
-def _without_scores(content: bytes, sample_ids: frozenset[str]) -> bytes:
-    scores = json.loads(content)
-    left = {name: [row for row in rows if row["sample_id"] not in sample_ids] for name, rows in scores.items()}
-    return content if left == scores else json.dumps(left, ensure_ascii=False).encode()
+def _without_scores(content: bytes, traces: Traces) -> bytes:
+    """Without the scores of the samples, and without the questions that were asked because of a conversation."""
+    measured = json.loads(content)
+    left = {name: _without_rows(contender, traces) for name, contender in measured.items()}
+    return content if left == measured else json.dumps(left, ensure_ascii=False).encode()
+
+
+def _without_rows(contender: Any, traces: Traces) -> Any:
+    """One contender's measurements; those from before November 2026 are just the list of its scores."""
+    if isinstance(contender, list):
+        return [row for row in contender if row["sample_id"] not in traces.sample_ids]
+    asked = {planted_id(conversation_id) for conversation_id in traces.conversation_ids}
+    return {
+        **contender,
+        "scores": [row for row in contender["scores"] if row["sample_id"] not in traces.sample_ids],
+        "probes": [row for row in contender["probes"] if row["probe_id"] not in asked],
+    }
 
 
 def _write_over(path: Path, content: bytes, wanted: bytes | None) -> None:

@@ -21,6 +21,7 @@ from nabi.conversations.store import ConversationStore, SetApart
 from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import Snapshot, build_snapshot
 from nabi.errors import NabiError
+from nabi.evaluation.probes import planted_id
 from nabi.personas.model import Evaluation, Persona
 from nabi.registry.journal import RowOrigin
 from nabi.settings import Settings
@@ -219,7 +220,9 @@ def _score(platform: Platform, run_id: str, built: Snapshot, adapter: str) -> No
     folder = platform.settings.state / "evaluations" / built.folder.name / adapter
     folder.mkdir(parents=True)
     scores = folder / "scores.json"
-    scores.write_text(json.dumps({"base": rows, adapter: rows}, ensure_ascii=False))
+    probes = [{"probe_id": planted_id(s.conversation_id), "asked": s.question, "answer": "네"} for s in samples]
+    contenders = {"base": rows, adapter: {"name": adapter, "scores": rows, "probes": probes, "flaws": {}}}
+    scores.write_text(json.dumps(contenders, ensure_ascii=False))
     platform.tracker.log_file(run_id, scores, "evaluation")
     report = "".join(f"| {s.sample_id} | {s.question.splitlines()[0]} |\n" for s in samples)
     platform.tracker.log_text(run_id, f"# Gate\n\n{report}", "evaluation/gate.md")

@@ -6,7 +6,7 @@ import pytest
 
 from nabi.conversations.records import Message
 from nabi.errors import DataError
-from nabi.evaluation.prompts import collect_prompts, given_text, older_sets, prompt_messages
+from nabi.evaluation.prompts import collect_prompts, given_text, older_sets, prompt_messages, without_near_copies
 
 
 def test_anchors_come_first_and_a_sample_in_both_is_an_anchor(prompt_of):
@@ -61,3 +61,20 @@ def test_a_prompt_stands_in_the_first_set_that_has_it(prompt_of):
         ("sample-가", "anchor"),
         ("sample-나", "v3"),
     ]
+
+
+def test_a_prompt_that_training_nearly_has_tells_nothing(prompt_of):
+    answer = "해맑은분식에서 떡볶이 4,500원 어때요? 매콤달콤해서 정말 맛있어요"
+    asked = [prompt_of("오늘 저녁에 떡볶이를 먹고 싶은데 어디로 가면 좋을까", answer), prompt_of("안녕", "안녕하세요!")]
+    learned = prompt_of("오늘 저녁에 떡볶이를 먹고 싶은데 어디로 가면 좋을까요", answer).sample
+    learned = learned.model_copy(update={"conversation_id": "other"})
+    told, near = without_near_copies(asked, [learned], 0.8)
+    assert [prompt.sample.question for prompt in told] == ["안녕"]
+    assert near == asked[:1]
+    assert without_near_copies(asked, [], 0.8) == (asked, [])
+
+
+def test_a_prompt_that_training_has_word_for_word_is_an_error(prompt_of):
+    prompt = prompt_of("안녕", "안녕하세요!")
+    with pytest.raises(DataError, match="a held-out sample is in train too"):
+        without_near_copies([prompt], [prompt.sample], 0.8)

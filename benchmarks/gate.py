@@ -1,0 +1,179 @@
+"""How far the gate can be trusted: how often it deploys what is equal, and how often what is really better.
+
+    .venv/bin/python benchmarks/gate.py [--json FILE] simulate [--gates 1000] [--figure docs/gate-power.png]
+    .venv/bin/python benchmarks/gate.py simulate --scores var/evaluations/nabiyam/nabiyam--v3/scores.json \\
+        --contenders nabiyam--v1 nabiyam--v3
+
+`simulate` plays gates with the very `decide` of the loop. Qualities are drawn anew for every gate: prompts differ in
+how hard they are, and each contender slips on some of them by itself. `--scores` takes a `scores.json` of an evaluation
+and draws prompts (with both contenders' answers) from it instead; equal contenders are made of it by swapping the two
+of a prompt at random, better ones by lifting the candidate's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nabi.evaluation.gate import Contender, Luck, decide
+from nabi.evaluation.interval import detectable_gain, prompts_needed
+from nabi.evaluation.score import PromptScore
+from nabi.evaluation.spending import level_of_gate, most_gates
+from nabi.personas.model import Evaluation
+
+NUM_ANCHORS = 100
+SIZES = (60, 103, 150)
+"""Prompts of the agents' smallest sets and of nabiyam's first and last gate in the shipped example."""
+GAINS = (0.02, 0.05, 0.07, 0.10, 0.15)
+MOST = most_gates(4)
+
+Draw = Callable[[np.random.Generator, int, float], tuple[np.ndarray, np.ndarray]]
+
+
+def synthetic(deviation: float, champion: float = 0.8) -> Draw:
+    """Champion's and candidate's qualities: Beta-distributed hardness shared by both, and slips of each one's own.
+
+    Args:
+        deviation: standard deviation of the paired differences.
+        champion: mean quality.
+    """
+
+    def draw(rng: np.random.Generator, size: int, gain: float) -> tuple[np.ndarray, np.ndarray]:
+        hardness = rng.beta(champion * 12, (1 - champion) * 12, size)
+        slips = rng.random((2, size)) < 0.1
+        # One slip in ten prompts with the variance that is asked for, given back elsewhere so that means stay.
+        noise = np.where(slips, -3.0, 1 / 3) * deviation / np.sqrt(2)
+        old, new = hardness + noise[0], hardness * (1 + gain) + noise[1]
+        return np.clip(old, 0, 1), np.clip(new, 0, 1)
+
+    return draw
+
+
+def observed(path: Path, old_name: str, new_name: str) -> Draw:
+    """Prompts of a real evaluation, drawn with replacement; both contenders made equal on average by swapping."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    pairs = np.array(
+        [
+            (old["quality"], new["quality"])
+            for old, new in zip(rows[old_name]["scores"], rows[new_name]["scores"], strict=True)
+        ]
+    )
+    # Room for a gain: a champion of 0.97 cannot become ten percent better.
+    pairs *= min(1.0, 0.85 / pairs.mean())
+
+    def draw(rng: np.random.Generator, size: int, gain: float) -> tuple[np.ndarray, np.ndarray]:
+        drawn = pairs[rng.integers(0, len(pairs), size)]
+        swapped = np.where(rng.random((size, 1)) < 0.5, drawn, drawn[:, ::-1])
+        return swapped[:, 0], np.minimum(1.0, swapped[:, 1] * (1 + gain))
+
+    return draw
+
+
+def contender(name: str, qualities: Sequence[float]) -> Contender:
+    scores = tuple(
+        PromptScore.model_construct(
+            sample_id=str(place),
+            group="anchor" if place < min(NUM_ANCHORS, len(qualities) // 2) else "holdout",
+            kind="menu",
+            answer="",
+            parts={"grounded": float(quality)},
+            quality=float(quality),
+            broken=(),
+            details={},
+        )
+        for place, quality in enumerate(qualities)
+    )
+    return Contender.model_construct(name=name, scores=scores, probes=(), flaws={})
+
+
+def share_deployed(draw: Draw, size: int, gain: float, gates: int, seed: int) -> tuple[float, float]:
+    """Share of simulated gates that deploy, and of those that a bare comparison of means with 5 % would deploy."""
+    rules, rng = Evaluation(min_prompts=10), np.random.default_rng((seed, size, int(gain * 1000)))
+    deployed = naive = 0
+    for _ in range(gates):
+        old, new = draw(rng, size, gain)
+        verdict = decide(contender("p--v1", old), contender("p--v2", new), rules, Luck(gate=1, most=MOST))
+        deployed += verdict.deploy
+        naive += new.mean() >= 1.05 * old.mean()
+    return deployed / gates, naive / gates
+
+
+def simulate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """False promotions at every size, number of gate and spread; power at every size."""
+    draws: dict[str, Draw] = {f"spread {spread:g}": synthetic(spread) for spread in (0.05, 0.2)}
+    if arguments.scores:
+        draws["observed"] = observed(arguments.scores, *arguments.contenders)
+    found: dict[str, Any] = {"gates": arguments.gates, "false": [], "power": []}
+    for name, draw in draws.items():
+        for size in SIZES:
+            ours, naive = share_deployed(draw, size, 0.0, arguments.gates, arguments.seed)
+            found["false"].append({"draw": name, "prompts": size, "gate": 1, "ours": ours, "means": naive})
+            print(f"A = A  {name:<12} {size:>4} prompts  gate 1: {ours:.2%}, bare means {naive:.2%}", flush=True)
+        for gain in GAINS:
+            ours, naive = share_deployed(draw, SIZES[-1], gain, max(50, arguments.gates // 5), arguments.seed + 1)
+            found["power"].append({"draw": name, "prompts": SIZES[-1], "gain": gain, "ours": ours, "means": naive})
+            print(f"gain {gain:>4.0%}  {name:<12} {SIZES[-1]} prompts: {ours:.1%}, bare means {naive:.1%}", flush=True)
+    found["sizes"] = sizes_needed()
+    if arguments.figure:
+        draw_power(found["power"], arguments.figure)
+    return found
+
+
+def sizes_needed() -> list[dict[str, float]]:
+    """Prompts that a true gain of 10 % needs, by spread and number of the gate."""
+    rows = []
+    for spread in (0.05, 0.1, 0.2, 0.3):
+        for gate in (1, 4, 28):
+            level = level_of_gate(Evaluation().false_deploys_a_week, gate, MOST)
+            size = prompts_needed(spread / 0.8, 0.1, level, min_gain=0.05, certain_gain=0.0)
+            seen = detectable_gain(spread / 0.8 / 150**0.5, 150, level, min_gain=0.05, certain_gain=0.0)
+            rows.append({"spread": spread, "gate": gate, "level": level, "prompts_for_10": size, "seen_on_150": seen})
+            print(f"spread {spread:g}, gate {gate}: {size} prompts for +10 %; 150 prompts see +{seen:.1%}")
+    return rows
+
+
+def draw_power(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name in dict.fromkeys(row["draw"] for row in rows):
+        own = [row for row in rows if row["draw"] == name]
+        axes.plot([100 * row["gain"] for row in own], [row["ours"] for row in own], "o-", label=name)
+    axes.axvline(5, color="#888", linestyle=":")
+    axes.set_xlabel("true gain, %")
+    axes.set_ylabel("share of gates that deploy")
+    axes.set_title(f"{rows[0]['prompts']} prompts, first gate of seven days", loc="left", fontsize=11)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    commands = parser.add_subparsers(dest="command", required=True)
+    simulated = commands.add_parser("simulate")
+    simulated.add_argument("--gates", type=int, default=1000)
+    simulated.add_argument("--seed", type=int, default=1)
+    simulated.add_argument("--scores", type=Path, help="a scores.json of an evaluation")
+    simulated.add_argument("--contenders", nargs=2, metavar=("OLD", "NEW"), help="two names in it")
+    simulated.add_argument("--figure", type=Path)
+    simulated.set_defaults(run=simulate)
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    found = arguments.run(arguments)
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
