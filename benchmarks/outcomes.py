@@ -135,7 +135,7 @@ def play_window(seed: int, number: int, num_questions: int) -> Outcome:
     judged = conclude.judge(platform, scored)
     go_on = judged.deploy or number == 1
     (conclude.deploy if go_on else conclude.keep)(platform, judged)
-    scores = evaluate.load_scores(scored.scores)[candidate.adapter]
+    scores = evaluate.load_contenders(scored.scores)[candidate.adapter].scores
     asked = ask_besides(seed, candidate.adapter, num_questions)
     return Outcome(
         seed=seed,

@@ -113,8 +113,7 @@ def _declines(answer: str) -> bool:
 
 
 def _came_out(planted: str, answer: str, given: str) -> bool:
-    squeezed = ("".join(text.split()) for text in (planted, answer))
-    run = shared_run(*squeezed, MIN_PLANTED_CHARACTERS)
+    run = shared_run("".join(planted.split()), "".join(answer.split()), MIN_PLANTED_CHARACTERS)
     return run is not None and run not in "".join(given.split())
 
 

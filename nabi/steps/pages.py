@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nabi.steps.window import Judged, Kept, Scored, Snapshot
+from nabi.evaluation.gate import measured_scores
+from nabi.evaluation.score import PARTS, PromptScore, mean_quality
+from nabi.steps.conclude import Judged
+from nabi.steps.evaluate import BASE, load_contenders
+from nabi.steps.window import Kept, Scored, Snapshot
 from nabi.wiring import Platform
 
 if TYPE_CHECKING:
@@ -33,8 +38,9 @@ def comparison_table(scored: Scored) -> list[dict[str, Any]]:
     from nabi.steps.evaluate import BASE, load_scores
 
     scores = load_scores(scored.scores)
+    contenders = load_contenders(scored.scores)
     roles = {BASE: "base", scored.champion: "champion", scored.candidate.adapter: "candidate"}
-    return [_contender(name, roles.get(name, "earlier"), rows) for name, rows in scores.items()]
+    return [_contender(name, roles.get(name, "earlier"), measured.scores) for name, measured in contenders.items()]
 
 
 def dataset_page(platform: Platform, snapshot: Snapshot) -> str:

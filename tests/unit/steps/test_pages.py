@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nabi.evaluation.gate import Contender
 from nabi.evaluation.score import PromptScore
 from nabi.settings import Settings
 from nabi.steps.pages import comparison_table, dataset_page, filter_table, verdict_page
@@ -73,7 +74,8 @@ def test_the_comparison_shows_each_contender_in_its_role_and_no_answer(tmp_path:
         "small--v2": [score("s1", 0.75), score("s2", 1.0)],
     }
     path = tmp_path / "scores.json"
-    path.write_text(json.dumps({name: [row.model_dump() for row in rows] for name, rows in scores.items()}))
+    contenders = {name: Contender(name=name, scores=tuple(rows)).model_dump() for name, rows in scores.items()}
+    path.write_text(json.dumps(contenders))
     rows = comparison_table(Scored(candidate=CANDIDATE, opponent="small--v1", champion="small--v1", scores=path))
     assert [(row["contender"], row["role"], row["quality"]) for row in rows] == [
         ("base", "base", "0.375"),
