@@ -164,7 +164,9 @@ def ask_besides(seed: int, adapter: str, num: int) -> list[tuple[str, str, dict[
     if not num or catalogue is None or persona.bootstrap is None:
         return []
     known = {dialogue.messages for dialogue in bootstrap_pool(platform, persona)}
-    drawn = make_dialogues(catalogue, PERSONA, num, seed=seed + 1000, daily_limit=persona.bootstrap.daily_limit)
+    drawn = make_dialogues(
+        catalogue, PERSONA, num, seed + 1000, persona.bootstrap.daily_limit, refused=persona.bootstrap.refused
+    )
     fresh = [dialogue for dialogue in drawn if dialogue.messages not in known]
     prompts = [chat_messages(persona.system_prompt, d.messages[:-1], d.facts) for d in fresh]
     answers = open_engine(platform, persona, [adapter]).generate(prompts, adapter)

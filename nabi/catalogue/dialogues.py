@@ -4,6 +4,9 @@ Each dialogue plays one question: a moment of a made-up week, a child's words, t
 that moment, and an answer that copies the first of them. Nobody is in these dialogues, so they may be trained on;
 users, cards, orders and wallets cannot get in, because the catalogue does not hold them.
 
+A share of them asks what a helper for children must not do, and is declined kindly: an adapter that never saw a refusal
+forgets those of its base.
+
 Allergens, coupons and delivery are left to people: what is answered there must come from conversations.
 """
 
@@ -18,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nabi.catalogue import phrases
+from nabi.catalogue import phrases, refusals
 from nabi.catalogue.intents import follow_up_ask, normalise, smalltalk_topic, squeeze
 from nabi.catalogue.keywords import CATEGORY_WORDS
 from nabi.catalogue.lookup import LOCAL_TIME, Lookup, find_facts
@@ -29,7 +32,7 @@ from nabi.errors import DataError
 logger = logging.getLogger(__name__)
 
 SOURCE = "bootstrap"
-KINDS = ("category", "menu", "budget", "time", "trait", "best", "followup", "smalltalk", "unknown")
+KINDS = ("category", "menu", "budget", "time", "trait", "best", "followup", "smalltalk", "unknown", "refusal")
 MAX_ANSWER_CHARS = 120
 FIRST_DAY = datetime(2026, 6, 22, tzinfo=LOCAL_TIME)
 """Monday of the made-up week in which the dialogues are asked: fixed, so that the same seed gives the same bytes."""
@@ -38,18 +41,19 @@ TYPO_SHARE = 0.08
 KEPT_MISSES = 0.2
 """Share of the questions that happen to find nothing that is kept: honest answers, but few."""
 
-# Shares of the plans in percent. What finds nothing comes from "nothing" and from unlucky draws of the others.
+# Shares of the plans that are no refusals, in percent. What finds nothing comes from "nothing" and from unlucky
+# draws of the others.
 _SHARES = {
-    "category": 20,
-    "menu": 20,
+    "category": 19,
+    "menu": 19,
     "budget": 20,
     "time": 12,
     "trait": 7,
     "best": 5,
     "followup": 9,
     "nothing": 3,
-    "smalltalk": 3,
-    "unknown": 1,
+    "smalltalk": 4,
+    "unknown": 2,
 }
 MOST_FRUITLESS_DRAWS = 500
 """Draws in a row without a new dialogue after which a catalogue counts as exhausted."""
@@ -60,12 +64,13 @@ _SINO_THOUSANDS = "이삼사오육칠팔"
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A question before its facts are known."""
+    """A question before its facts are known; `answer` where it leans on none."""
 
     kind: str
     question: str
     now: datetime
     history: tuple[Message, ...] = ()
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,15 @@ class _Words:
     shops: tuple[str, ...]
 
 
-def make_dialogues(catalogue: Catalogue, persona_id: str, num: int, seed: int, daily_limit: int) -> list[Conversation]:
+def make_dialogues(
+    catalogue: Catalogue, persona_id: str, num: int, seed: int, daily_limit: int, *, refused: float
+) -> list[Conversation]:
     """`num` different dialogues; the same catalogue and seed give the same ones, and fewer are the first of more.
 
     Args:
         num: how many; a catalogue of 50 shops gives 2,000 and more.
         daily_limit: what the meal card pays a day, in won.
+        refused: share of requests that are declined, about.
 
     Raises:
         DataError: the catalogue is empty, or too small for so many different dialogues.
@@ -96,7 +104,7 @@ def make_dialogues(catalogue: Catalogue, persona_id: str, num: int, seed: int, d
     made: dict[str, Conversation] = {}
     fruitless = 0
     while len(made) < num:
-        dialogue = _play(_plan(rng, words, catalogue, daily_limit), catalogue, persona_id, daily_limit, rng)
+        dialogue = _play(_plan(rng, words, catalogue, daily_limit, refused), catalogue, persona_id, daily_limit, rng)
         if dialogue is None or dialogue.conversation_id in made:
             fruitless += 1
             _check_patience(fruitless, len(made), num)
@@ -145,7 +153,7 @@ def _play(
     lookup = find_facts(catalogue, plan.question, plan.history, plan.now, daily_limit)
     if not _as_planned(plan, lookup, rng):
         return None
-    answer = answer_to(lookup, plan.question, rng)
+    answer = plan.answer or answer_to(lookup, plan.question, rng)
     if answer is None:
         return None
     turns = (*plan.history, Message(role="user", content=plan.question), Message(role="assistant", content=answer))
@@ -157,12 +165,12 @@ def _play(
         messages=turns,
         facts=lookup.facts,
         consent=Consent(training=True),
-        kind=lookup.kind,
+        kind=plan.kind if plan.answer else lookup.kind,
     )
 
 
 def _as_planned(plan: _Plan, lookup: Lookup, rng: random.Random) -> bool:
-    if plan.kind == "nothing":
+    if plan.kind in ("nothing", "refusal"):
         return not lookup.facts
     if lookup.kind in ("smalltalk", "unknown") or lookup.facts:
         return plan.kind == lookup.kind
@@ -191,7 +199,9 @@ def _words_of(catalogue: Catalogue) -> _Words:
     )
 
 
-def _plan(rng: random.Random, words: _Words, catalogue: Catalogue, daily_limit: int) -> _Plan | None:
+def _plan(rng: random.Random, words: _Words, catalogue: Catalogue, daily_limit: int, refused: float) -> _Plan | None:
+    if rng.random() < refused:
+        return _plan_refusal(rng)
     kind = rng.choices(list(_SHARES), weights=list(_SHARES.values()))[0]
     if kind == "followup":
         return _plan_follow_up(rng, words, catalogue, daily_limit)
@@ -240,6 +250,12 @@ def _plan_smalltalk(rng: random.Random, words: _Words) -> _Plan:
 
 def _plan_unknown(rng: random.Random, words: _Words) -> _Plan:
     return _Plan("unknown", _decorated(rng, rng.choice(phrases.OFF_TOPIC)), _moment(rng, 8, 21))
+
+
+def _plan_refusal(rng: random.Random) -> _Plan:
+    topic = rng.choice(list(refusals.REFUSED))
+    question = _decorated(rng, rng.choice(refusals.REFUSED[topic]))
+    return _Plan("refusal", question, _moment(rng, 8, 21), answer=rng.choice(refusals.REFUSALS[topic]))
 
 
 def _planner(kind: str, templates: Sequence[str]) -> Callable[[random.Random, _Words], _Plan]:

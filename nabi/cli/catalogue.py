@@ -65,9 +65,9 @@ def dialogues(
 
     platform = get_platform()
     declared = platform.persona(persona) if persona else _only_one_with_a_catalogue(platform.personas())
-    limit = declared.bootstrap.daily_limit if declared.bootstrap else 0
+    limit, refused = (declared.bootstrap.daily_limit, declared.bootstrap.refused) if declared.bootstrap else (0, 0.0)
     made = make_dialogues(
-        read_workbook(file).catalogue, declared.id, num, seed=platform.settings.seed, daily_limit=limit
+        read_workbook(file).catalogue, declared.id, num, platform.settings.seed, limit, refused=refused
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(dialogue.model_dump_json() + "\n" for dialogue in made), encoding="utf-8")

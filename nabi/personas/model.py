@@ -64,6 +64,9 @@ class Bootstrap(Frozen):
     workbook: Path = Field(description="relative to the installation's folder")
     target: int = Field(default=600, ge=1, description="samples in a dataset before the catalogue stops filling up")
     daily_limit: int = Field(default=8000, ge=0, description="what the meal card pays a day, in won")
+    refused: float = Field(
+        default=0.05, ge=0, le=0.5, description="share of dialogues in which something unfit for children is declined"
+    )
 
 
 class Style(Frozen):

@@ -8,7 +8,7 @@ from nabi.catalogue.dialogues import make_dialogues
 from nabi.catalogue.model import Catalogue
 from nabi.conversations.records import Conversation
 from nabi.datasets.snapshot import bootstrap_needed
-from nabi.personas.model import Persona
+from nabi.personas.model import Bootstrap, Persona
 from nabi.registry.rollouts import on_trial
 from nabi.steps.past import past_of
 from nabi.steps.window import Filled, Kept
@@ -38,7 +38,7 @@ def bootstrap_pool(platform: Platform, persona: Persona) -> list[Conversation]:
     if catalogue is None or persona.bootstrap is None:
         return []
     num = persona.bootstrap.target + persona.evaluation.anchors
-    return list(_pool(_Content(catalogue), persona.id, num, platform.settings.seed, persona.bootstrap.daily_limit))
+    return list(_pool(_Content(catalogue), persona.id, num, platform.settings.seed, persona.bootstrap))
 
 
 class _Content:
@@ -55,8 +55,8 @@ class _Content:
 
 
 @lru_cache(maxsize=16)  # one a persona; every step of a pass asks for the same one
-def _pool(content: _Content, persona_id: str, num: int, seed: int, daily_limit: int) -> tuple[Conversation, ...]:
-    return tuple(make_dialogues(content.catalogue, persona_id, num, seed=seed, daily_limit=daily_limit))
+def _pool(content: _Content, persona_id: str, num: int, seed: int, wanted: Bootstrap) -> tuple[Conversation, ...]:
+    return tuple(make_dialogues(content.catalogue, persona_id, num, seed, wanted.daily_limit, refused=wanted.refused))
 
 
 def why_not_train(platform: Platform, filled: Filled) -> str | None:

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from nabi.catalogue.dialogues import make_dialogues
+from nabi.catalogue.workbook import read_workbook
 from nabi.conversations.records import Consent, Conversation, Message
 from nabi.curation.style_model import StyleModel, train_style_model
 from nabi.datasets.files import write_lines
-from nabi.datasets.samples import Sample
+from nabi.datasets.samples import Sample, sample_from
 from nabi.errors import ModelError
 from nabi.evaluation.gate import Contender, decide
 from nabi.evaluation.probes import probes_for
@@ -66,6 +68,13 @@ def right(shop: str, menu: str, number: int) -> str:
 
 
 PROMPTS: list[EvalPrompt] = collect_prompts(samples(right)[::3], [])
+
+
+def manners() -> list[Sample]:
+    """What the bootstrap makes of the shipped workbook, refusals oftener than others: so few samples hold enough."""
+    catalogue = read_workbook(ROOT / "sample_data.xlsx").catalogue
+    return [sample_from(made) for made in make_dialogues(catalogue, "nabiyam", 110, 20260701, 8000, refused=0.5)]
+
 
 FAULTS: dict[str, tuple[Callable[[str, str, int], str], str]] = {
     "english": (lambda shop, menu, n: f"You can eat it at the shop for {n} dollars today.", "language"),
@@ -132,8 +141,8 @@ def measured(engine: Engine, persona: Persona, base: Contender) -> Callable[...,
 
 @pytest.fixture(scope="module")
 def champion(measured: Callable[..., Contender], train: Callable[[str, list[Sample]], Path]) -> Contender:
-    """An adapter that learned the right answers."""
-    return measured("nabiyam--v1", train("right", samples(right)))
+    """An adapter that learned the right answers, and what to decline."""
+    return measured("nabiyam--v1", train("right", [*samples(right), *manners()]))
 
 
 def planted() -> Conversation:

@@ -21,11 +21,12 @@ from nabi.personas.model import Persona
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 8000
+REFUSED = 0.05
 
 
 @pytest.fixture(scope="module")
 def dialogues(town: Catalogue) -> list[Conversation]:
-    return make_dialogues(town, "nabiyam", 2000, 7, LIMIT)
+    return make_dialogues(town, "nabiyam", 2000, 7, LIMIT, refused=REFUSED)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_shipped_workbook_gives_as_many_as_the_loop_asks_for(nabiyam: Persona) -
     assert nabiyam.bootstrap is not None
     catalogue = read_workbook(ROOT / nabiyam.bootstrap.workbook).catalogue
     num, limit = nabiyam.bootstrap.target + nabiyam.evaluation.anchors, nabiyam.bootstrap.daily_limit
-    made = make_dialogues(catalogue, nabiyam.id, num, 20260701, limit)
+    made = make_dialogues(catalogue, nabiyam.id, num, 20260701, limit, refused=nabiyam.bootstrap.refused)
     assert [reasons for c in made if (reasons := check_dialogue(c, catalogue, limit))] == []
     assert {c.kind for c in made} == set(KINDS)
     assert len({c.facts[0]["가게"] for c in made if c.facts}) > 60
@@ -57,20 +58,21 @@ def test_every_kind_is_there_and_what_is_left_to_people_is_not(dialogues: list[C
 
 
 def test_same_catalogue_and_seed_give_the_same_bytes(town: Catalogue, dialogues: list[Conversation]) -> None:
-    again = make_dialogues(replace(town), "nabiyam", 300, 7, LIMIT)
+    again = make_dialogues(replace(town), "nabiyam", 300, 7, LIMIT, refused=REFUSED)
     assert [c.model_dump_json() for c in again] == [c.model_dump_json() for c in dialogues[:300]]
-    other = make_dialogues(town, "nabiyam", 300, 8, LIMIT)
+    other = make_dialogues(town, "nabiyam", 300, 8, LIMIT, refused=REFUSED)
     assert {c.conversation_id for c in other} != {c.conversation_id for c in again}
 
 
 def test_facts_are_those_that_serving_would_find(dialogues: list[Conversation], town: Catalogue) -> None:
     for c in dialogues[:300]:
         found = find_facts(town, c.messages[-2].content, c.messages[:-2], c.occurred_at, LIMIT)
-        assert (found.kind, found.facts) == (c.kind, c.facts)
+        assert found.facts == c.facts
+        assert c.kind in (found.kind, "refusal")
 
 
 def test_some_questions_find_nothing_and_the_answer_says_so(dialogues: list[Conversation]) -> None:
-    misses = [c for c in dialogues if not c.facts and c.kind not in ("smalltalk", "unknown")]
+    misses = [c for c in dialogues if not c.facts and c.kind not in ("smalltalk", "unknown", "refusal")]
     assert 0.02 <= len(misses) / len(dialogues) <= 0.15
     assert all("못 찾았어요" in c.messages[-1].content for c in misses)
 
@@ -123,9 +125,9 @@ def test_too_small_a_catalogue_says_so(town: Catalogue, monkeypatch: pytest.Monk
     monkeypatch.setattr("nabi.catalogue.dialogues.MOST_FRUITLESS_DRAWS", 5)  # so that it gives up within the second
     tiny = Catalogue(town.shops[:1], town.menus[:1])
     with pytest.raises(DataError, match="different dialogues"):
-        make_dialogues(tiny, "nabiyam", 2000, 1, LIMIT)
+        make_dialogues(tiny, "nabiyam", 2000, 1, LIMIT, refused=REFUSED)
     with pytest.raises(DataError, match="no usable menu"):
-        make_dialogues(replace(town, menus=()), "nabiyam", 1, 1, LIMIT)
+        make_dialogues(replace(town, menus=()), "nabiyam", 1, 1, LIMIT, refused=REFUSED)
 
 
 def _good(dialogues: list[Conversation]) -> Conversation:

@@ -34,6 +34,6 @@ def test_the_windows_are_usable_too_while_nothing_is_deployed(
 
 def test_catalogue_dialogues_are_never_refused(nabiyam: Persona) -> None:
     catalogue = read_workbook(ROOT / "sample_data.xlsx").catalogue
-    dialogues = make_dialogues(catalogue, nabiyam.id, 1_500, seed=20260701, daily_limit=8000)
+    dialogues = make_dialogues(catalogue, nabiyam.id, 1_500, 20260701, 8000, refused=0.05)
     assert curate(dialogues, nabiyam).refused == ()
     assert curate(dialogues, nabiyam, learned=dialogues).refused == ()
