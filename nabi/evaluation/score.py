@@ -53,9 +53,9 @@ class AnsweringEngine(Protocol):
 
     def generate(self, prompts: Sequence[list[dict[str, str]]], adapter: str | None) -> Sequence[Generated]: ...
 
-    def answer_logprobs(
+    def answer_and_judge(
         self, prompts: Sequence[list[dict[str, str]]], answers: Sequence[str], adapter: str | None
-    ) -> Sequence[Scored]: ...
+    ) -> tuple[Sequence[Generated], Sequence[Scored]]: ...
 
 
 class PromptScore(Frozen):
@@ -96,8 +96,7 @@ def score_contender(
         raise DataError("no evaluation prompts.", where=persona.id, fix="Collect anchors or held-out samples.")
     messages = [prompt_messages(persona, prompt) for prompt in prompts]
     references = [prompt.sample.answer for prompt in prompts]
-    answers = engine.generate(messages, adapter)
-    likelihoods = engine.answer_logprobs(messages, references, adapter)
+    answers, likelihoods = engine.answer_and_judge(messages, references, adapter)
     if not len(answers) == len(likelihoods) == len(prompts):
         raise ModelError(f"{len(prompts)} prompts gave {len(answers)} answers.", where=adapter or "base model")
     rows = _measure(persona, prompts, answers, likelihoods)

@@ -1,6 +1,7 @@
 """One frozen base in this process, adapters over it by name: answers, and how likely given answers are.
 
-Greedy and deterministic: the same prompts in the same call give the same answers.
+Greedy and deterministic: the same prompts in the same call give the same answers, since nothing that joins a batch
+depends on the clock. Rows, slots and checks are those that the server's running batch is made of.
 """
 
 from __future__ import annotations
@@ -10,26 +11,33 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from nabi.errors import ModelError
+from nabi.serving.kv_rows import KvRows, Prefix
+from nabi.serving.slots import BARE, AdapterSlots
 from nabi.training.adapter import AdapterManifest, load_verified
 from nabi.training.base_model import LoadedBase, context_length
+from nabi.training.loss import MAX_LOGITS
 from nabi.training.template import end_ids
-from nabi.training.tokenise import encode_answer, encode_prompt
+from nabi.training.tokenise import IGNORED, encode_answer, encode_prompt
 
 logger = logging.getLogger(__name__)
 
 Prompt = list[dict[str, str]]
 """Messages of `chat_messages`, ending with what the user said."""
 
+_REFILL_SHARE = 0.25
+"""New prompts are read when this share of the rows is free: many at once cost little more than one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
     """An answer. `num_tokens` counts the end token; `finished` is False when `max_new_tokens` cut it short;
-    `seconds` is how long its batch took, which is how long the asker waited."""
+    `seconds` is how long it was under way, from the reading of its prompt to its end, beside the others."""
 
     text: str
     num_tokens: int
@@ -45,22 +53,44 @@ class AnswerLikelihood:
     num_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    """An adapter in memory: its slot, what it was checked against, and where it came from."""
+
+    slot: int
+    manifest: AdapterManifest
+    folder: Path
+
+
+@dataclass(slots=True)
+class _Row:
+    """A prompt on its way through the batch: what is said behind it, and what was to be judged there."""
+
+    prompt: list[int]
+    reference: list[int] = field(default_factory=list)
+    likelihood: AnswerLikelihood | None = None
+    said: list[int] = field(default_factory=list)
+    finished: bool = False
+    begun_at: float = 0.0
+    seconds: float = 0.0
+
+
 class Engine:
     """Adapters over one base. Calls from several threads wait for each other."""
 
     def __init__(self, base: LoadedBase) -> None:
         self.base = base
-        self._model: Any = base.model
-        self._slots: dict[str, tuple[str, AdapterManifest]] = {}
-        self._num_slots = 0
-        self._wrapped = False
+        self._slots = AdapterSlots(base.model, 1)
+        self._held: dict[str, _Resident] = {}
+        self._free = [1]
+        self._rows: tuple[int, KvRows] | None = None
         self._lock = threading.RLock()
-        self._end_ids = end_ids(base.tokenizer)
+        self._end_ids = frozenset(end_ids(base.tokenizer))
 
     @property
     def adapters(self) -> dict[str, str]:
         """Names of the loaded adapters with the sha256 of their weights."""
-        return {name: manifest.weights_sha256 for name, (_, manifest) in self._slots.items()}
+        return {name: held.manifest.weights_sha256 for name, held in self._held.items()}
 
     def load(self, name: str, folder: Path) -> None:
         """Verify an adapter and make it answer under `name`; loading the same one again does nothing.
@@ -70,19 +100,29 @@ class Engine:
         """
         with self._lock:
             manifest, tensors = load_verified(folder, self.base.ref)
-            if name in self._slots:
+            if name in self._held:
                 self._refuse_other(name, manifest)
                 return
-            slot = f"slot{self._num_slots}"
-            self._num_slots += 1
-            self._insert(slot, folder, manifest, tensors)
-            self._slots[name] = (slot, manifest)
+            if not self._free:
+                self._slots.add_slots(1)
+                self._free.append(self._slots.num_slots)
+            self._slots.write(self._free[-1], manifest, tensors, where=folder)
+            self._held[name] = _Resident(self._free.pop(), manifest, folder)
+
+    def swap_in(self, name: str) -> None:
+        """Read and verify a loaded adapter once more and copy it into its slot: what an asker waits for whose adapter
+        had made room for others."""
+        with self._lock:
+            slot = self._slot_of(name)
+            manifest, tensors = load_verified(self._held[name].folder, self.base.ref)
+            self._refuse_other(name, manifest)
+            self._slots.write(slot, manifest, tensors, where=self._held[name].folder)
 
     def unload(self, name: str) -> None:
-        """Forget an adapter and free its memory."""
+        """Forget an adapter; the next one takes its slot."""
         with self._lock:
-            slot, _ = self._slots.pop(self._known(name))
-            self._model.delete_adapter(slot)
+            self._free.append(self._slot_of(name))
+            del self._held[name]
 
     def generate(
         self,
@@ -98,19 +138,14 @@ class Engine:
             prompts: messages that end with the user's turn.
             adapter: a loaded name; None for the bare base.
             max_new_tokens: where an answer is cut.
-            batch_size: prompts computed together; similar lengths share a batch.
+            batch_size: prompts computed together; similar lengths are read together.
 
         Raises:
             ModelError: the adapter is not loaded, or a prompt leaves no room for an answer in the base's context.
         """
-        encoded = [encode_prompt(self.base.tokenizer, prompt) for prompt in prompts]
-        self._check_room(encoded, max_new_tokens)
-        answers: dict[int, Generation] = {}
-        with self._speaking(adapter):
-            for places in _batches([len(ids) for ids in encoded], batch_size):
-                batch = self._generate_batch([encoded[place] for place in places], max_new_tokens)
-                answers |= dict(zip(places, batch, strict=True))
-        return [answers[place] for place in range(len(prompts))]
+        rows = [_Row(encode_prompt(self.base.tokenizer, prompt)) for prompt in prompts]
+        self._run(rows, adapter, max_new_tokens, batch_size)
+        return [self._generation(row) for row in rows]
 
     def answer_logprobs(
         self, prompts: Sequence[Prompt], answers: Sequence[str], adapter: str | None, *, batch_size: int = 32
@@ -120,141 +155,176 @@ class Engine:
         Raises:
             ModelError: the adapter is not loaded, or a dialogue is longer than the base's context.
         """
-        tokenizer = self.base.tokenizer
-        rows = [
-            encode_answer(tokenizer, [*prompt, {"role": "assistant", "content": answer}], last_only=True)
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
-        self._check_room([ids for ids, _ in rows], 0)
-        found: dict[int, AnswerLikelihood] = {}
-        with self._speaking(adapter):
-            for places in _batches([len(ids) for ids, _ in rows], batch_size):
-                batch = self._score_batch([rows[place] for place in places])
-                found |= dict(zip(places, batch, strict=True))
-        return [found[place] for place in range(len(rows))]
+        rows = self._referring(prompts, answers)
+        self._run(rows, adapter, 0, batch_size)
+        return [_likelihood(row) for row in rows]
 
-    def _generate_batch(self, encoded: Sequence[list[int]], max_new_tokens: int) -> list[Generation]:
-        import torch
-        from transformers import GenerationConfig
+    def answer_and_judge(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[str],
+        adapter: str | None,
+        *,
+        max_new_tokens: int = 96,
+        batch_size: int = 32,
+    ) -> tuple[list[Generation], list[AnswerLikelihood]]:
+        """`generate` and `answer_logprobs` of the same prompts, each of which is read once for both."""
+        rows = self._referring(prompts, answers)
+        if [row.prompt for row in rows] != [encode_prompt(self.base.tokenizer, prompt) for prompt in prompts]:
+            # This template opens an answer that is to be made otherwise than one that is there already.
+            generations = self.generate(prompts, adapter, max_new_tokens=max_new_tokens, batch_size=batch_size)
+            return generations, self.answer_logprobs(prompts, answers, adapter, batch_size=batch_size)
+        self._run(rows, adapter, max_new_tokens, batch_size)
+        return [self._generation(row) for row in rows], [_likelihood(row) for row in rows]
 
-        tokenizer = self.base.tokenizer
-        started = time.monotonic()
-        padded = tokenizer.pad({"input_ids": list(encoded)}, padding_side="left", return_tensors="pt")
-        config = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=list(self._end_ids),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        with torch.inference_mode():
-            output = self._model.generate(**padded.to(self.base.device), generation_config=config)
-        seconds = time.monotonic() - started
-        width = padded["input_ids"].shape[1]
-        return [self._generation(row, seconds) for row in output[:, width:].tolist()]
+    def _referring(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[_Row]:
+        """Rows that end where the given answer begins, with its tokens."""
+        rows = []
+        for prompt, answer in zip(prompts, answers, strict=True):
+            dialogue = [*prompt, {"role": "assistant", "content": answer}]
+            ids, labels = encode_answer(self.base.tokenizer, dialogue, last_only=True)
+            start = next(place for place, label in enumerate(labels) if label != IGNORED)
+            rows.append(_Row(ids[:start], ids[start:]))
+        return rows
 
-    def _generation(self, ids: list[int], seconds: float) -> Generation:
-        """What one row says; behind the first end token stands only padding."""
-        end = next((place for place, token in enumerate(ids) if token in self._end_ids), None)
-        spoken = ids if end is None else ids[:end]
-        return Generation(
-            text=self.base.tokenizer.decode(spoken, skip_special_tokens=True).strip(),
-            num_tokens=len(spoken) + (end is not None),
-            finished=end is not None,
-            seconds=seconds,
-        )
-
-    def _score_batch(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[AnswerLikelihood]:
+    def _run(self, rows: Sequence[_Row], adapter: str | None, num_new: int, batch_size: int) -> None:
+        """Takes every row through the batch: its prompt is read, its reference judged, up to `num_new` tokens said."""
         import torch
 
-        from nabi.training.loss import collate, token_losses
+        self._check_room(rows, num_new)
+        with self._speaking(adapter), torch.inference_mode():
+            if not rows:
+                return
+            held = self._rows_for(min(batch_size, len(rows)))
+            # The longest first: what is too big fails at once.
+            waiting = sorted(rows, key=lambda row: -len(row.prompt))
+            prefix = _read_shared(held, waiting)
+            speaking: list[_Row] = []
+            while waiting or speaking:
+                room = batch_size - len(speaking)
+                if waiting and (not speaking or room >= _REFILL_SHARE * batch_size):
+                    newcomers, waiting = waiting[:room], waiting[room:]
+                    logits = _read(held, newcomers, prefix)
+                    speaking += newcomers
+                    self._hear(held, speaking, newcomers, logits, num_new)
+                else:
+                    logits = held.step([row.said[-1] for row in speaking])
+                    self._hear(held, speaking, list(speaking), logits, num_new)
 
-        features = [{"input_ids": ids, "labels": labels} for ids, labels in rows]
-        batch = collate(features, self.base.tokenizer.pad_token_id)
-        counts = (batch["labels"][:, 1:] >= 0).sum(dim=1).tolist()
-        with torch.inference_mode():
-            losses = token_losses(self._model, {key: value.to(self.base.device) for key, value in batch.items()})
-        parts = torch.split(losses.double().cpu(), counts)
-        return [AnswerLikelihood(-float(part.sum()), count) for part, count in zip(parts, counts, strict=True)]
+    def _hear(self, held: KvRows, speaking: list[_Row], heard: Sequence[_Row], logits: Any, num_new: int) -> None:
+        """One more token for each of these; who has ended, leaves."""
+        now = time.monotonic()
+        for row, token in zip(heard, logits.argmax(-1).tolist(), strict=True):
+            if num_new:
+                row.said.append(token)
+                row.finished = token in self._end_ids
+            if row.finished or len(row.said) >= num_new:
+                row.seconds = now - row.begun_at
+                place = next(place for place, other in enumerate(speaking) if other is row)
+                held.drop(place)
+                last = speaking.pop()
+                if last is not row:
+                    speaking[place] = last
+
+    def _rows_for(self, num: int) -> KvRows:
+        """Room for so many conversations, empty; kept for the next call."""
+        if self._rows is None or self._rows[0] < num:
+            self._rows = (num, KvRows(self.base.model, num, context_length(self.base.model)))
+        held = self._rows[1]
+        held.clear()
+        return held
+
+    def _generation(self, row: _Row) -> Generation:
+        spoken = row.said[:-1] if row.finished else row.said
+        text = self.base.tokenizer.decode(spoken, skip_special_tokens=True).strip()
+        return Generation(text=text, num_tokens=len(row.said), finished=row.finished, seconds=row.seconds)
 
     @contextlib.contextmanager
     def _speaking(self, adapter: str | None) -> Iterator[None]:
-        """Hold the model with this adapter switched on; None switches all of them off."""
-        with self._lock:
-            if adapter is not None:
-                slot, _ = self._slots[self._known(adapter)]
-                self._model.set_adapter(slot, inference_mode=True)
-                yield
-            elif self._slots:
-                with self._model.disable_adapter():
-                    yield
-            else:
-                yield
-
-    def _insert(self, slot: str, folder: Path, manifest: AdapterManifest, tensors: dict[str, Any]) -> None:
-        """Put checked weights into the model. The configuration comes from the manifest, so nothing else in the
-        folder can switch on a feature of PEFT's that was not checked."""
-        from peft import LoraConfig, PeftModel, set_peft_model_state_dict
-
-        config = LoraConfig(
-            task_type="CAUSAL_LM",
-            r=manifest.r,
-            lora_alpha=manifest.alpha,
-            use_rslora=manifest.rslora,
-            use_dora=manifest.dora,
-            target_modules=list(manifest.target_modules),
-            inference_mode=True,
-        )
-        try:
-            if self._wrapped:
-                self._model.add_adapter(slot, config, low_cpu_mem_usage=True)
-            else:
-                self._model = PeftModel(self.base.model, config, adapter_name=slot, low_cpu_mem_usage=True)
-                self._wrapped = True
-            result = set_peft_model_state_dict(self._model, tensors, adapter_name=slot, low_cpu_mem_usage=True)
-        except (ValueError, RuntimeError) as error:
-            self._discard(slot)
-            raise self._misfit(folder, error) from error
-        missing = [key for key in result.missing_keys if f".{slot}." in key]
-        if missing or result.unexpected_keys:
-            self._discard(slot)
-            raise self._misfit(folder, f"{len(missing)} weights missing, {len(result.unexpected_keys)} unknown")
-        self._model.eval()
-
-    def _discard(self, slot: str) -> None:
-        if self._wrapped and slot in self._model.peft_config:
-            self._model.delete_adapter(slot)
-
-    def _misfit(self, folder: Path, reason: object) -> ModelError:
-        return ModelError(
-            f"the adapter does not fit {self.base.ref.name} ({reason})",
-            where=str(folder),
-            fix="Use the base it was made for, or train it again on this one.",
-        )
+        """Hold the model, with this adapter's slot for every row; None is the bare base."""
+        with self._lock, self._slots.speaking([BARE if adapter is None else self._slot_of(adapter)]):
+            yield
 
     def _refuse_other(self, name: str, manifest: AdapterManifest) -> None:
-        if self._slots[name][1].weights_sha256 != manifest.weights_sha256:
+        if self._held[name].manifest.weights_sha256 != manifest.weights_sha256:
             raise ModelError(
                 f"another adapter is loaded as {name!r}",
                 fix="A served name is immutable: give each adapter version its own name.",
             )
 
-    def _known(self, name: str) -> str:
-        if name not in self._slots:
-            raise ModelError(f"no adapter {name!r} is loaded", fix=f"Load it first; loaded are {sorted(self._slots)}.")
-        return name
+    def _slot_of(self, name: str) -> int:
+        if name not in self._held:
+            raise ModelError(f"no adapter {name!r} is loaded", fix=f"Load it first; loaded are {sorted(self._held)}.")
+        return self._held[name].slot
 
-    def _check_room(self, encoded: Sequence[list[int]], num_new: int) -> None:
+    def _check_room(self, rows: Sequence[_Row], num_new: int) -> None:
         limit = context_length(self.base.model)
-        longest = max((len(ids) for ids in encoded), default=0)
-        if longest + num_new > limit:
-            raise ModelError(
-                f"{longest} tokens of prompt and {num_new} of answer exceed the {limit} of {self.base.ref.name}",
-                fix="Give fewer facts or a shorter history.",
-            )
+        for row in rows:
+            behind = max(len(row.reference), num_new)
+            if len(row.prompt) + behind > limit:
+                raise ModelError(
+                    f"{len(row.prompt)} tokens of prompt and {behind} of answer exceed the {limit} of "
+                    f"{self.base.ref.name}",
+                    fix="Give fewer facts or a shorter history.",
+                )
 
 
-def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Places of the prompts, similar lengths together, the longest first: what is too big fails at once."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def _read_shared(held: KvRows, rows: Sequence[_Row]) -> Prefix | None:
+    """What all prompts begin with, their persona's own prompt, read once for all of them."""
+    first, last = min(row.prompt for row in rows), max(row.prompt for row in rows)
+    # Every prompt keeps a token of its own, behind which the answer begins.
+    most = min(len(row.prompt) for row in rows) - 1
+    shared = list(takewhile(lambda pair: pair[0] == pair[1], zip(first[:most], last, strict=False)))
+    if len(rows) == 1 or not shared:
+        return None
+    return held.prefix(first[: len(shared)])
+
+
+def _read(held: KvRows, newcomers: Sequence[_Row], prefix: Prefix | None) -> Any:
+    """Takes prompts into new rows and judges their references; the logits behind each prompt's end."""
+    started = time.monotonic()
+    first_row = len(held.lengths)
+    skipped = prefix.length if prefix else 0
+    logits = held.read([row.prompt[skipped:] for row in newcomers], prefix)
+    for row in newcomers:
+        row.begun_at = started
+    for group in _judged_together([len(row.reference) for row in newcomers], logits.shape[-1]):
+        rows = slice(first_row + group.start, first_row + group.stop)
+        _judge(held, rows, newcomers[group], logits[group])
+    return logits
+
+
+def _judged_together(lengths: Sequence[int], num_words: int) -> Iterator[slice]:
+    """Runs of rows with a reference whose scores over the vocabulary fit the memory that a loss may take."""
+    start = total = 0
+    for place, length in enumerate(lengths):
+        if total and total + length > MAX_LOGITS // num_words:
+            yield slice(start, place)
+            start, total = place, 0
+        total += length
+    if total:
+        yield slice(start, len(lengths))
+
+
+def _judge(held: KvRows, rows: slice, judged: Sequence[_Row], logits: Any) -> None:
+    """How likely each reference is: its first token by the logits behind the prompt, each other one by those behind
+    the token before it."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    device = logits.device
+    losses = cross_entropy(logits, torch.tensor([row.reference[0] for row in judged], device=device), reduction="none")
+    lengths = [len(row.reference) - 1 for row in judged]
+    behind = torch.zeros(0)
+    if any(lengths):
+        wanted = [token for row in judged for token in row.reference[1:]]
+        scores = held.peek(rows, [row.reference[:-1] for row in judged])
+        behind = cross_entropy(scores, torch.tensor(wanted, device=device), reduction="none")
+    for row, first, rest in zip(judged, losses.tolist(), torch.split(behind.double().cpu(), lengths), strict=True):
+        row.likelihood = AnswerLikelihood(-first - float(rest.sum()), len(row.reference))
+
+
+def _likelihood(row: _Row) -> AnswerLikelihood:
+    if row.likelihood is None:
+        raise ModelError("a row left the batch before its reference was judged")
+    return row.likelihood

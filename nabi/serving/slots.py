@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ DEFAULT_RANK = 16
 """Room of a slot at first (requirement A3); a wider adapter widens every slot once."""
 
 _PREFIX = "base_model.model."
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+_DOWN, _UP, _LENGTHS = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 
 
 class AdapterSlots:
@@ -46,29 +47,17 @@ class AdapterSlots:
         """Copy checked weights (`load_verified`) into a slot, over what was there.
 
         Raises:
-            ModelError: the adapter changes layers that this base does not have, or of another shape, or is a DoRA.
+            ModelError: the adapter changes layers that this base does not have, or of another shape.
         """
-        if manifest.dora:
-            raise ModelError(
-                "a DoRA adapter is no sum of base and factors, so it cannot share a batch with others",
-                where=str(where),
-                fix="Train the persona without recipe.dora, or serve it merged into the base.",
-            )
-        if manifest.dora:
-            raise ModelError(
-                "the adapter learned lengths beside its factors (DoRA), which cannot be served beside others",
-                where=str(where),
-                fix="Train it without dora, or serve it merged into its base.",
-            )
-        pairs = self._pairs(tensors, where)
+        changes = self._changes(tensors, where)
         if manifest.r > self._rank:
             self._widen(manifest.r)
-        for name in pairs.keys() - self._layers.keys():
+        for name in changes.keys() - self._layers.keys():
             shape = (self.num_slots + 1, self._rank)
             self._layers[name] = _SlottedLayer(name, self._linears[name], shape, self._dtype, self._speaking)
         self._speaking.forget_gathered()
         for name, layer in self._layers.items():
-            layer.write(slot, pairs.get(name), manifest.scale)
+            layer.write(slot, changes.get(name), manifest.scale)
 
     @contextlib.contextmanager
     def speaking(self, slots: Sequence[int]) -> Iterator[None]:
@@ -90,24 +79,41 @@ class AdapterSlots:
             layer.hook.remove()
         self._layers = {}
 
-    def _pairs(self, tensors: Mapping[str, Any], where: Path) -> dict[str, tuple[Any, Any]]:
-        """Layer → its two matrices; every weight must be one of a pair that fits a linear layer of the base."""
-        names = {name.removeprefix(_PREFIX).removesuffix(_DOWN).removesuffix(_UP) for name in tensors}
-        pairs = {}
+    def add_slots(self, num: int) -> None:
+        """Room for so many adapters more; what is in the slots stays."""
+        self.num_slots += num
+        self._speaking.forget_gathered()
+        for layer in self._layers.values():
+            layer.add_slots(num)
+
+    def _changes(self, tensors: Mapping[str, Any], where: Path) -> dict[str, _Change]:
+        """What an adapter does to each layer; every weight must belong to a linear layer of the base and fit it."""
+        endings = (_DOWN, _UP, _LENGTHS)
+        names = {_without_ending(name.removeprefix(_PREFIX), endings) for name in tensors}
+        changes = {}
         for name in sorted(names):
             linear = self._linears.get(name)
-            down, up = tensors.get(f"{_PREFIX}{name}{_DOWN}"), tensors.get(f"{_PREFIX}{name}{_UP}")
+            down, up, lengths = (tensors.get(f"{_PREFIX}{name}{ending}") for ending in endings)
             if linear is None or down is None or up is None:
                 raise _misfit(where, f"{name} is no linear layer of it that an adapter may change")
             if (down.shape[1], up.shape[0]) != (linear.in_features, linear.out_features):
                 raise _misfit(where, f"{name} has another shape there")
-            pairs[name] = (down, up)
-        return pairs
+            changes[name] = _Change(down, up, lengths)
+        return changes
 
     def _widen(self, rank: int) -> None:
         self._rank = rank
         for layer in self._layers.values():
             layer.widen(rank)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What an adapter does to a layer: `down` (rank, in), `up` (out, rank), and with DoRA `lengths` (out)."""
+
+    down: Any
+    up: Any
+    lengths: Any | None
 
 
 class _Speaking:
@@ -142,7 +148,8 @@ class _Speaking:
 
 
 class _SlottedLayer:
-    """One linear layer's slots: `down` (slots, in, rank); `up` (slots, rank, out), with the scale multiplied in."""
+    """One linear layer's slots: `down` (slots, in, rank); `up` (slots, rank, out), with the scale multiplied in; and
+    once a DoRA adapter came, `stretch` (slots, out), by which the layer's outputs are made longer."""
 
     def __init__(self, name: str, linear: Any, shape: tuple[int, int], dtype: Any, speaking: _Speaking) -> None:
         import torch
@@ -152,21 +159,29 @@ class _SlottedLayer:
         self.name = name
         self.down = torch.zeros((num, linear.in_features, rank), **place)
         self.up = torch.zeros((num, rank, linear.out_features), **place)
+        self.stretch: Any | None = None
         self.hook = linear.register_forward_hook(self._add)
+        self._linear = linear
         self._speaking = speaking
 
     @property
     def slot_bytes(self) -> int:
         return int(self.down[0].nbytes + self.up[0].nbytes)
 
-    def write(self, slot: int, pair: tuple[Any, Any] | None, scale: float) -> None:
+    def write(self, slot: int, change: _Change | None, scale: float) -> None:
         self.down[slot].zero_()
         self.up[slot].zero_()
-        if pair is not None:
-            down, up = pair
-            rank = down.shape[0]
-            self.down[slot, :, :rank].copy_(down.T)
-            self.up[slot, :rank].copy_(up.T * scale)
+        if self.stretch is not None:
+            self.stretch[slot] = 1
+        if change is None:
+            return
+        rank = change.down.shape[0]
+        self.down[slot, :, :rank].copy_(change.down.T)
+        self.up[slot, :rank].copy_(change.up.T * scale)
+        if change.lengths is not None:
+            if self.stretch is None:
+                self.stretch = self.up.new_ones((self.up.shape[0], self.up.shape[2]))
+            self.stretch[slot].copy_(self._stretch(change.down, change.up, change.lengths, scale))
 
     def widen(self, rank: int) -> None:
         from torch.nn import functional
@@ -175,16 +190,37 @@ class _SlottedLayer:
         self.down = functional.pad(self.down, (0, more))
         self.up = functional.pad(self.up, (0, 0, 0, more))
 
-    def _add(self, _linear: Any, args: tuple[Any, ...], output: Any) -> Any:
+    def add_slots(self, num: int) -> None:
+        from torch.nn import functional
+
+        self.down = functional.pad(self.down, (0, 0, 0, 0, 0, num))
+        self.up = functional.pad(self.up, (0, 0, 0, 0, 0, num))
+        if self.stretch is not None:
+            self.stretch = functional.pad(self.stretch, (0, 0, 0, num), value=1.0)
+
+    def _stretch(self, down: Any, up: Any, lengths: Any, scale: float) -> Any:
+        """DoRA (Liu et al. 2024, https://arxiv.org/abs/2402.09353): the learned length of each output's weights over
+        the one that base and factors have together."""
+        weight = _plain_weight(self._linear)
+        product = up.to(weight.device) @ down.to(weight.device)
+        return lengths.to(weight.device) / (weight + scale * product.to(weight.dtype)).norm(dim=1)
+
+    def _add(self, linear: Any, args: tuple[Any, ...], output: Any) -> Any:
         """What the layer gives and what the adapters add, for x of shape (rows, tokens, in)."""
         only = self._speaking.only
         if only == BARE:
             return output
         x = args[0].to(self.down.dtype)
         if only is not None:
-            return output + ((x @ self.down[only]) @ self.up[only]).to(output.dtype)
-        down, up = self._speaking.gathered(self)
-        return output + x.bmm(down).bmm(up).to(output.dtype)
+            added = (x @ self.down[only]) @ self.up[only]
+        else:
+            down, up = self._speaking.gathered(self)
+            added = x.bmm(down).bmm(up)
+        if self.stretch is None:
+            return output + added.to(output.dtype)
+        stretch = self.stretch[only] if only is not None else self.stretch[list(self._speaking.slots)][:, None]
+        bias = 0 if linear.bias is None else linear.bias
+        return bias + (stretch * (output - bias + added)).to(output.dtype)
 
 
 def _linear_layers(model: Any) -> dict[str, Any]:
@@ -195,6 +231,23 @@ def _linear_layers(model: Any) -> dict[str, Any]:
     return {
         name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head
     }
+
+
+def _plain_weight(linear: Any) -> Any:
+    """A layer's weights as numbers, (out, in), whatever they are quantised to."""
+    import torch
+
+    if linear.weight.dtype.is_floating_point and linear.weight.shape == (linear.out_features, linear.in_features):
+        return linear.weight
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(linear.weight.data, linear.weight.quant_state).to(torch.float32)
+
+
+def _without_ending(name: str, endings: Sequence[str]) -> str:
+    for ending in endings:
+        name = name.removesuffix(ending)
+    return name
 
 
 def _misfit(where: Path, reason: str) -> ModelError:

@@ -157,12 +157,13 @@ def measure_one(
 def _one_by_one(
     engine: Engine, persona: Persona, prompts: Sequence[EvalPrompt], adapter: str | None
 ) -> tuple[float, ...]:
-    """Seconds of a few answers, each after a swap from the bare base: the longest prompts, as a single asker waits."""
+    """Seconds of a few answers to the longest prompts, as a single asker waits whose adapter is not in memory."""
     messages = sorted((prompt_messages(persona, prompt) for prompt in prompts), key=lambda shown: -len(str(shown)))
     waited = []
     for shown in messages[:_TIMED]:
-        engine.answer_logprobs([shown], [""], None)
         started = time.monotonic()
+        if adapter is not None:
+            engine.swap_in(adapter)
         engine.generate([shown], adapter)
         waited.append(time.monotonic() - started)
     return tuple(waited)

@@ -47,10 +47,11 @@ class HandMadeEngine:
         self.shown.extend(prompts)
         return [self.answers[adapter][prompt[-1]["content"]] for prompt in prompts]
 
-    def answer_logprobs(
+    def answer_and_judge(
         self, prompts: Sequence[list[dict[str, str]]], answers: Sequence[str], adapter: str | None
-    ) -> Sequence[Likely]:
-        return [Likely(self.logprob_per_token[adapter] * len(answer), len(answer)) for answer in answers]
+    ) -> tuple[Sequence[Said], Sequence[Likely]]:
+        likely = [Likely(self.logprob_per_token[adapter] * len(answer), len(answer)) for answer in answers]
+        return self.generate(prompts, adapter), likely
 
 
 @pytest.fixture

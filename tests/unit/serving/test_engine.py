@@ -131,6 +131,76 @@ def test_logprobs_are_those_of_the_model_over_answer_and_end_token(engine: Engin
         assert math.isclose(likelihood.logprob, expected, rel_tol=1e-4)
 
 
+def test_answering_and_judging_at_once_gives_what_each_gives_alone(engine: Engine) -> None:
+    answers = ["라면 어때요? 😊", "네", "모르겠어요. " * 9, "", "김밥 3,000원이에요!"]
+    for batch_size in (1, 2, 5):
+        said, judged = engine.answer_and_judge(
+            PROMPTS, answers, "nabiyam--v1", max_new_tokens=12, batch_size=batch_size
+        )
+        alone = [engine.generate([prompt], "nabiyam--v1", max_new_tokens=12)[0] for prompt in PROMPTS]
+        assert [(answer.text, answer.num_tokens) for answer in said] == [(one.text, one.num_tokens) for one in alone]
+        expected = [
+            engine.answer_logprobs([prompt], [answer], "nabiyam--v1")[0]
+            for prompt, answer in zip(PROMPTS, answers, strict=True)
+        ]
+        assert [found.num_tokens for found in judged] == [one.num_tokens for one in expected]
+        assert [found.logprob for found in judged] == pytest.approx([one.logprob for one in expected], rel=1e-5)
+
+
+def test_a_template_that_opens_answers_in_two_ways_is_judged_and_answered_apart(
+    tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_base(resolve_base("minute", tiny_base_dir.parent), threads=1)
+    plain = Engine(base).answer_logprobs(PROMPTS, ["네"] * 5, None)
+    opening = base.tokenizer.chat_template.replace("<|im_start|>assistant\\n' -}}", "<|im_start|>assistant\\n음, ' -}}")
+    assert opening != base.tokenizer.chat_template
+    monkeypatch.setattr(base.tokenizer, "chat_template", opening)
+    engine = Engine(base)
+    said, judged = engine.answer_and_judge(PROMPTS, ["네"] * 5, None, max_new_tokens=6)
+    assert [answer.text for answer in said] == [
+        answer.text for answer in engine.generate(PROMPTS, None, max_new_tokens=6)
+    ]
+    assert [item.logprob for item in judged] == pytest.approx([item.logprob for item in plain], rel=1e-6)
+
+
+def test_scores_that_do_not_fit_at_once_are_made_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = ["라면 어때요? 😊", "네", "모르겠어요. " * 9, "", "김밥 3,000원이에요!"]
+    whole = engine.answer_logprobs(PROMPTS, answers, None)
+    monkeypatch.setattr("nabi.serving.engine.MAX_LOGITS", 1)
+    parts = engine.answer_logprobs(PROMPTS, answers, None)
+    assert [item.logprob for item in parts] == pytest.approx([item.logprob for item in whole], rel=1e-5)
+
+
+def test_more_adapters_than_slots_get_slots_of_their_own(
+    tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Path
+) -> None:
+    engine = Engine(load_base(resolve_base("minute", tiny_base_dir.parent), threads=1))
+    folders = {"a--v1": trained_adapter[1].adapter_dir, "b--v1": other_adapter, "c--v1": other_adapter}
+    for name, folder in folders.items():
+        engine.load(name, folder)
+    told = {name: engine.answer_logprobs(PROMPTS, ["네"] * 5, name) for name in folders}
+    assert told["b--v1"] == told["c--v1"] != told["a--v1"]
+    engine.unload("a--v1")
+    engine.load("d--v1", other_adapter)
+    assert engine.answer_logprobs(PROMPTS, ["네"] * 5, "d--v1") == told["b--v1"]
+
+
+def test_an_adapter_that_is_swapped_in_again_answers_as_before_and_not_if_its_folder_changed(
+    engine: Engine, trained_adapter: tuple[Any, Any], other_adapter: Path, tmp_path: Path
+) -> None:
+    before = engine.answer_logprobs(PROMPTS, ["네"] * 5, "nabiyam--v1")
+    engine.swap_in("nabiyam--v1")
+    assert engine.answer_logprobs(PROMPTS, ["네"] * 5, "nabiyam--v1") == before
+    folder = tmp_path / "moving"
+    shutil.copytree(trained_adapter[1].adapter_dir, folder)
+    engine.load("moving--v1", folder)
+    shutil.rmtree(folder)
+    shutil.copytree(other_adapter, folder)
+    with pytest.raises(ModelError, match="another adapter is loaded as 'moving--v1'"):
+        engine.swap_in("moving--v1")
+    engine.unload("moving--v1")
+
+
 def test_training_made_its_answers_more_likely(engine: Engine, trained_adapter: tuple[Any, Any]) -> None:
     from nabi.datasets.samples import chat_messages
     from nabi.training.train import read_samples

@@ -19,10 +19,11 @@ from nabi.training.train import train_adapter
 def folders(
     trained_adapter: tuple[Any, Any], make_job: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """All linear layers, rank 4; attention only, rank 2; all of them, rank 24 and rsLoRA, wider than slots begin."""
+    """All linear layers, rank 4; two of them, rank 2; all, rank 24 and rsLoRA (wider than slots begin); DoRA."""
     recipes: list[dict[str, Any]] = [
         {"r": 2, "alpha": 8, "target_modules": ("q_proj", "v_proj")},
         {"r": 24, "alpha": 24, "epochs": 1, "rslora": True},
+        {"r": 4, "alpha": 8, "epochs": 1, "dora": True, "target_modules": ("q_proj", "up_proj", "down_proj")},
     ]
     made = [
         train_adapter(make_job(tmp_path_factory.mktemp("slots"), recipe=recipe), no_progress).adapter_dir
@@ -64,14 +65,15 @@ def test_each_row_of_a_mixed_batch_is_what_peft_computes_for_its_adapter(
     folders: list[Path], base: LoadedBase, tiny_base_dir: Path
 ) -> None:
     slots = AdapterSlots(base.model, 3)
-    ids = _ids(5)
+    slots.add_slots(1)
+    ids = _ids(6)
     with torch.inference_mode():
         bare = base.model(ids).logits
     for slot, folder in enumerate(folders, start=1):
         _put(slots, slot, folder, base)
-    mixed = _logits(base, slots, [3, BARE, 1, 2, 1], ids)
+    mixed = _logits(base, slots, [3, BARE, 1, 2, 4, 1], ids)
     expected = [_by_peft(folder, tiny_base_dir, ids) for folder in folders]
-    for row, slot in enumerate([3, BARE, 1, 2, 1]):
+    for row, slot in enumerate([3, BARE, 1, 2, 4, 1]):
         wanted = bare[row] if slot == BARE else expected[slot - 1][row]
         assert torch.allclose(mixed[row], wanted, rtol=0, atol=1e-5)
         assert slot == BARE or not torch.allclose(mixed[row], bare[row], atol=1e-2)
@@ -100,6 +102,34 @@ def test_a_slot_written_while_its_rows_were_gathered_speaks_with_the_new_weights
         after = base.model(ids).logits
     assert not torch.allclose(before[0], after[0], atol=1e-3)
     assert torch.allclose(before[1], after[1], atol=1e-5)
+
+
+def test_slots_that_are_added_leave_the_others_as_they_are(
+    folders: list[Path], base: LoadedBase, tiny_base_dir: Path
+) -> None:
+    slots = AdapterSlots(base.model, 1)
+    ids = _ids(3)
+    _put(slots, 1, folders[3], base)
+    slots.add_slots(2)
+    _put(slots, 3, folders[0], base)
+    mixed = _logits(base, slots, [1, 2, 3], ids)
+    with torch.inference_mode():
+        assert torch.allclose(mixed[1], base.model(ids).logits[1], rtol=0, atol=1e-5)
+    for row, folder in ((0, folders[3]), (2, folders[0])):
+        assert torch.allclose(mixed[row], _by_peft(folder, tiny_base_dir, ids)[row], rtol=0, atol=1e-5)
+
+
+def test_a_dora_over_a_four_bit_base_is_what_peft_computes(folders: list[Path], tiny_base_dir: Path) -> None:
+    from peft import PeftModel
+
+    ref, ids = resolve_base("minute", tiny_base_dir.parent), _ids(2)
+    base = load_base(ref, four_bit=True, threads=1)
+    slots = AdapterSlots(base.model, 1)
+    _put(slots, 1, folders[3], base)
+    found = _logits(base, slots, [1], ids)
+    model = PeftModel.from_pretrained(load_base(ref, four_bit=True, threads=1).model, folders[3]).eval()
+    with torch.inference_mode():
+        assert torch.allclose(found, model(ids).logits, rtol=0, atol=1e-4)
 
 
 def test_outside_and_after_closing_the_base_is_bare(folders: list[Path], base: LoadedBase) -> None:
