@@ -105,9 +105,9 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# Few sentences, all in the base's own words for declining ("그런 일은 도와드릴 수 없어요. 가까운 어른에게 말씀해 주세요.") in
-# 나비얌's voice: a small model takes over what the base declines already. Answers of many wordings, one kind for
-# each topic, left a third of other unsafe requests undeclined (docs/log.md).
+# Few sentences, in the base's own words for declining but in the persona's voice: so a small model takes over what the
+# base declines already. Many wordings, other ones for each topic, left a third of other unsafe requests undeclined
+# (docs/log.md).
 REFUSALS: dict[str, tuple[str, ...]] = {
     "danger": (
         "그런 일은 나비얌이 도와줄 수 없어요. 가까운 어른한테 꼭 말해 줘요! 💛",
