@@ -45,6 +45,9 @@ class Recipe(Frozen):
     start: Literal["base", "champion"] = Field(
         default="base", description="a fresh adapter, or the champion's weights where they fit this recipe"
     )
+    continued_rate: float = Field(
+        default=1.0, gt=0, le=1, description="share of the learning rate where it goes on from the champion's weights"
+    )
     origins: dict[str, str] = Field(default_factory=dict, description="where each value came from")
 
     @model_validator(mode="after")

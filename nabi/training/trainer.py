@@ -64,6 +64,9 @@ def fit(
         ModelError: the base has none of the target modules, `start` does not fit the recipe, or the loss is no
             number any more.
     """
+    if start is not None:
+        # What is known already needs no steps as large as those that learned it.
+        recipe = recipe.model_copy(update={"learning_rate": recipe.learning_rate * recipe.continued_rate})
     _prepare(base, recipe, max(len(sample.input_ids) for sample in train))
     set_seed(seed)
     model = _with_adapter(base, recipe)

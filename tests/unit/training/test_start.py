@@ -24,6 +24,25 @@ def test_going_on_begins_where_the_adapter_stands(
     assert result.digest != first.digest
 
 
+def test_going_on_may_learn_at_a_share_of_the_rate(
+    make_job: Callable[..., Any], trained_adapter: tuple[Any, Any], tmp_path: Path
+) -> None:
+    """As if the rate itself were so much lower; a fresh start is not touched by it."""
+    digests = []
+    for name, changed in (
+        ("share", {"learning_rate": 4e-3, "continued_rate": 0.25}),
+        ("lower", {"learning_rate": 1e-3}),
+        ("whole", {"learning_rate": 4e-3}),
+    ):
+        (tmp_path / name).mkdir()
+        job = make_job(tmp_path / name, recipe=changed, start_adapter=trained_adapter[1].adapter_dir)
+        digests.append(train_adapter(job, no_progress).digest)
+    assert digests[0] == digests[1] != digests[2]
+    (tmp_path / "fresh").mkdir()
+    fresh = make_job(tmp_path / "fresh", recipe={"continued_rate": 0.25})
+    assert train_adapter(fresh, no_progress).digest == trained_adapter[1].digest
+
+
 def test_a_fresh_start_is_recorded_as_one(trained_adapter: tuple[Any, Any]) -> None:
     assert read_manifest(trained_adapter[1].adapter_dir).arguments["start_sha256"] is None
 
