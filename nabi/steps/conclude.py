@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nabi.conversations.records import Frozen
-from nabi.error_kinds import Kind
 from nabi.evaluation.gate import Contender, Luck, Verdict, decide
 from nabi.evaluation.plot import save_gain_plot
 from nabi.evaluation.report import gate_report

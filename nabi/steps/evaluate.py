@@ -6,11 +6,13 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from nabi.conversations.records import Conversation
 from nabi.curation.injection import REASON as AIMED_AT_TRAINING
 from nabi.curation.poison import JUMP, TRIGGER
+from nabi.curation.style_model import StyleModel
 from nabi.datasets.files import read_samples
 from nabi.evaluation.flaws import VoiceModel, foreign_style, too_slow
 from nabi.evaluation.gate import Contender
@@ -21,10 +23,11 @@ from nabi.evaluation.score import breakdown, score_contender
 from nabi.personas.model import Persona
 from nabi.registry.adapters import parse_version_name
 from nabi.serving.engine import Engine
+from nabi.steps.bootstrap import bootstrap_pool
 from nabi.steps.guard import uses_words
 from nabi.steps.past import past_of
-from nabi.steps.voices import style_model
-from nabi.steps.window import Candidate, Scored
+from nabi.steps.voices import other_voices, style_model
+from nabi.steps.window import Candidate, Scored, Window
 from nabi.training.base_model import load_base
 from nabi.wiring import Platform
 
@@ -51,10 +54,16 @@ def evaluate_candidate(platform: Platform, candidate: Candidate) -> Scored:
         prompts,
         names,
         planted=planted_in_logs(platform, persona.id),
-        voices=style_model(platform, candidate.window, platform.store.before(persona.id, candidate.window.as_of)),
+        voices=_voices(platform, persona, candidate.window),
     )
     path = _keep(platform, candidate, contenders)
     return Scored(candidate=candidate, opponent=champion or BASE, champion=champion, scores=path)
+
+
+def _voices(platform: Platform, persona: Persona, window: Window) -> StyleModel | None:
+    """What tells the persona's voice from the others'."""
+    own = chain(platform.store.before(persona.id, window.as_of), bootstrap_pool(platform, persona))
+    return style_model(persona, own, other_voices(platform, window))
 
 
 def planted_in_logs(platform: Platform, persona_id: str) -> list[Conversation]:

@@ -6,11 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nabi.steps.window import Judged, Kept, Scored, Snapshot
-from nabi.evaluation.gate import measured_scores
-from nabi.evaluation.score import PARTS, PromptScore, mean_quality
-from nabi.steps.conclude import Judged
-from nabi.steps.evaluate import BASE, load_contenders
-from nabi.steps.window import Kept, Scored, Snapshot
 from nabi.wiring import Platform
 
 if TYPE_CHECKING:
@@ -35,9 +30,8 @@ def filter_table(kept: Kept) -> list[dict[str, Any]]:
 
 def comparison_table(scored: Scored) -> list[dict[str, Any]]:
     """Base, champion and candidate on the same prompts: quality, its parts, broken prompts, number of prompts."""
-    from nabi.steps.evaluate import BASE, load_scores
+    from nabi.steps.evaluate import BASE, load_contenders
 
-    scores = load_scores(scored.scores)
     contenders = load_contenders(scored.scores)
     roles = {BASE: "base", scored.champion: "champion", scored.candidate.adapter: "candidate"}
     return [_contender(name, roles.get(name, "earlier"), measured.scores) for name, measured in contenders.items()]
