@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.endings import end_run
 from nabi.personas.model import Preset
-from nabi.steps.window import Ending, Snapshot
+from nabi.steps.window import Ending, Judged, Snapshot
 from tasks.bootstrap import fill_up, why_not_train
 from tasks.collect import collect, open_windows
 from tasks.deploy import deploy, each_fails_alone, keep, skip
@@ -18,6 +18,7 @@ from tasks.evaluate import evaluate_candidate
 from tasks.filter import keep_usable
 from tasks.forget import finish_deletions_first
 from tasks.gate import judge
+from tasks.people import ask_people, wait_for_votes
 from tasks.snapshot import take_snapshot
 from tasks.train import train_candidate, train_together
 from tasks.turn import our_turn
@@ -50,6 +51,7 @@ def continuous_learning(
     """
     endings: list[Ending] = []
     due: list[Snapshot] = []
+    voting: list[Judged] = []
     with our_turn(persona_ids):
         finish_deletions_first()
         for window in open_windows(persona_ids, as_of, replay):
@@ -64,6 +66,10 @@ def continuous_learning(
         for snapshot in due:
             with each_fails_alone(snapshot.window, endings):
                 candidate = train_candidate(snapshot, preset)
-                judged = judge(evaluate_candidate(candidate))
-                endings.append(deploy(judged) if judged.deploy else keep(judged))
+                judged = ask_people(judge(evaluate_candidate(candidate)))
+                if judged.awaits:
+                    voting.append(judged)
+                else:
+                    endings.append(deploy(judged) if judged.deploy else keep(judged))
+        wait_for_votes(voting)
         return end_run(endings)

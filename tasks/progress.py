@@ -21,6 +21,7 @@ STAGES: dict[str, tuple[float, str]] = {
     "train": (30, "training"),
     "evaluate": (90, "measuring the candidate against the champion"),
     "gate": (97, "deciding"),
+    "people": (98, "waiting for people's votes"),
     "conclude": (99, "saving the decision"),
 }
 TRAINING_FROM, TRAINING_TO = 30.0, 90.0

@@ -25,6 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
 
 from nabi.control.actions import (
+    AWAITING_VOTES,
     GAVE_UP,
     HOLDS,
     RESUMING,
@@ -52,6 +53,9 @@ KINDS: dict[str, Kind] = {"continuous-learning": "learn", "backfill": "backfill"
 
 BACKFILLED = "backfill"
 """Tag of a run that serves a past window."""
+
+ASKED_PEOPLE = "asked people"
+"""Tag of a run that has judged a candidate which people are asked about."""
 
 _ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED, StateType.CANCELLING, StateType.PAUSED]
 _SOON = timedelta(hours=1)
@@ -199,6 +203,7 @@ class RunBook:
         asked = run.parameters.get("persona_ids")
         as_of = run.parameters.get("as_of")
         # A crash that is recorded but whose run was not yet put back is the one that is being decided on.
+        personas = frozenset(asked or self._everybody())
         steps = tuple(step for at, step in crashes if not (state.type == StateType.CRASHED and at == state.timestamp))
         return Run(
             id=str(run.id),
@@ -214,15 +219,27 @@ class RunBook:
             deployed=run.deployment_id is not None,
             replaceable=run.auto_scheduled and as_of is None,
             backfilled=BACKFILLED in run.tags,
-            personas=frozenset(asked or self._everybody()),
+            personas=personas,
             whom=", ".join(asked) if asked else "every persona",
             as_of=_moment(as_of),
             replay=bool(run.parameters.get("replay")),
             alive=self._is_alive(run, leases),
             step=next((lease.doing for lease in leases if lease.doing), ""),
             crashes=steps,
+            asked_people=ASKED_PEOPLE in run.tags,
+            voted=state.name == AWAITING_VOTES and self._voted(personas, state.timestamp),
             sentence=state.message or "",
         )
+
+    def _voted(self, persona_ids: Iterable[str], since: datetime) -> bool:
+        # Not at the top: MLflow comes with it, and the control loop starts without.
+        from nabi.steps.people import voted_since
+
+        try:
+            return voted_since(self._platform, persona_ids, since)
+        except NabiError as error:
+            logger.warning("cannot tell whether people have voted: %s", error)
+            return False
 
     def _everybody(self) -> list[str]:
         """By their files' names, which are their ids: a slip in one of the files must not stop the control loop."""

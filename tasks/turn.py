@@ -18,15 +18,16 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
 from prefect.runtime import deployment, flow_run
-from prefect.states import Cancelled, Scheduled
+from prefect.states import Cancelled, Paused, Scheduled
 
+from nabi.control.actions import AWAITING_VOTES
 from nabi.control.decide import HOLD_FOR
 from nabi.control.holds import being_taught, earlier_window, no_room
 from nabi.control.queue import superseded
 from nabi.control.runs import Situation
 from nabi.registry.leases import Lease, persona_busy, persona_lease, run_lease
 from nabi.wiring import get_platform
-from tasks.runs import RunBook, working_under
+from tasks.runs import ASKED_PEOPLE, RunBook, working_under
 from tasks.sense import sense
 
 logger = logging.getLogger("nabi.progress")
@@ -106,3 +107,12 @@ def come_again(sentence: str) -> NoReturn:
     later = datetime.now(UTC) + timedelta(minutes=1)
     with get_client(sync_client=True) as client:
         _leave(client, Scheduled(name="AwaitingRoom", scheduled_time=later, message=sentence))
+
+
+def sleep_until_voted(sentence: str) -> NoReturn:
+    """Ends this process; the run is suspended in the pages until people have voted, or somebody resumes it there."""
+    with get_client(sync_client=True) as client:
+        run_id = UUID(str(flow_run.id))
+        # The mark stays: a run that has been so far is not replaced by a later one of the schedule.
+        client.update_flow_run(run_id, tags={*client.read_flow_run(run_id).tags, ASKED_PEOPLE})
+        _leave(client, Paused(name=AWAITING_VOTES, reschedule=True, message=sentence))

@@ -11,6 +11,9 @@ AWAITING_EARLIER = "AwaitingEarlierWindow"
 HOLDS = frozenset({AWAITING_RESOURCES, AWAITING_PERSONA, AWAITING_EARLIER})
 """The names of the states of runs that wait for something, without a slot and without a process."""
 
+AWAITING_VOTES = "AwaitingVotes"
+"""The name of the state of a run that is suspended until people have voted."""
+
 QUEUE_FULL = "QueueFull"
 SUPERSEDED = "Superseded"
 GAVE_UP = "GaveUp"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from nabi.control.actions import AWAITING_EARLIER, HOLDS, Action, Hold, Release
+from nabi.control.actions import AWAITING_EARLIER, AWAITING_VOTES, HOLDS, Action, Hold, Release
 from nabi.control.holds import Reason, why_wait
 from nabi.control.queue import superseded, too_many
 from nabi.control.recovery import recover
@@ -17,6 +17,9 @@ LOOK_AHEAD = timedelta(seconds=20)
 HOLD_FOR = timedelta(minutes=5)
 """Should the control loop be away for longer, the worker starts the run, and the run itself looks (the second line)."""
 
+LOOK_AGAIN = timedelta(hours=6)
+"""How often a run that waits for people's votes starts, to see whether their time is over."""
+
 RENEW = timedelta(seconds=45)
 """A hold that ends sooner than this is renewed, with the figures of the day."""
 
@@ -27,12 +30,24 @@ def decide(runs: Sequence[Run], situation: Situation) -> list[Action]:
     Args:
         runs: all that have not ended.
     """
-    actions: list[Action] = [*recover(runs, situation)]
+    actions: list[Action] = [*recover(runs, situation), *_voted(runs, situation)]
     stale = superseded(runs, situation)
     left = _without(runs, {action.run_id for action in stale})
     surplus = too_many(left, situation)
     left = _without(left, {action.run_id for action in surplus})
     return [*actions, *stale, *surplus, *_holds(left, situation)]
+
+
+def _voted(runs: Sequence[Run], situation: Situation) -> list[Action]:
+    """Runs that people's votes let go on; one that nobody votes on looks by itself whether it may wait any longer."""
+    asking = [run for run in runs if run.state == "paused" and run.state_name == AWAITING_VOTES]
+    released: list[Action] = []
+    for run in asking:
+        if run.voted:
+            released.append(Release(run.id, situation.now, "people have voted"))
+        elif situation.now - run.since >= LOOK_AGAIN:
+            released.append(Release(run.id, situation.now, "looks whether it may still wait for people's votes"))
+    return released
 
 
 def _holds(runs: Sequence[Run], situation: Situation) -> list[Action]:

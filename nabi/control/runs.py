@@ -34,6 +34,8 @@ class Run:
         alive: whether its process runs; None when nobody can tell.
         step: what its process did last; empty before the first step.
         crashes: the steps at which it was killed so far.
+        asked_people: it has judged a candidate, and people are or were asked about it.
+        voted: enough of them have voted since it was suspended.
         sentence: what its state says to people.
         gpu_bytes: free GPU memory that its training needs; None where it trains without a GPU.
     """
@@ -59,6 +61,8 @@ class Run:
     step: str = ""
     crashes: tuple[str, ...] = ()
     gpu_bytes: int | None = None
+    asked_people: bool = False
+    voted: bool = False
     sentence: str = ""
 
     @property
@@ -75,8 +79,8 @@ class Run:
 
     @property
     def started(self) -> bool:
-        """Whether steps of it may be done already: it was killed at one and goes on."""
-        return bool(self.crashes)
+        """Whether steps of it may be done already: it was killed at one, or waited for people, and goes on."""
+        return bool(self.crashes) or self.asked_people
 
     @property
     def order(self) -> tuple[bool, int, datetime, datetime, str]:

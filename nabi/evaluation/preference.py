@@ -9,6 +9,7 @@ from typing import Literal
 from nabi.conversations.records import Frozen, Moment
 from nabi.datasets.split import place_of
 from nabi.evaluation.gate import Contender
+from nabi.personas.model import People
 
 Choice = Literal["old", "new", "tie"]
 
@@ -95,3 +96,19 @@ def preference(votes: Sequence[Vote]) -> Preference:
     interval = binomtest(choices.count("new"), decided).proportion_ci(0.95, method="wilson")
     share = choices.count("new") / decided
     return Preference(len(choices), choices.count("tie"), share, float(interval.low), float(interval.high))
+
+
+def votes_needed(num_pairs: int, rules: People) -> int:
+    """How many votes decide: two people who answer half of the set each count as one who answers all of it."""
+    return min(rules.votes, num_pairs)
+
+
+def objection(found: Preference, rules: People) -> str | None:
+    """Why enough votes keep a candidate out; None when they let it go live.
+
+    Nothing but ties lets it: people see no difference where the gate measured one.
+    """
+    if found.share is None or found.share >= rules.least_share:
+        return None
+    decided = found.num_votes - found.num_ties
+    return f"{found.share:.0%} of {decided} people's votes are for it, needs {rules.least_share:.0%}"

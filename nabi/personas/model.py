@@ -103,6 +103,15 @@ class Weights(Frozen):
         return self
 
 
+class People(Frozen):
+    """Whether people are asked, blind, before an adapter goes live (requirement C10)."""
+
+    required: bool = Field(default=False, description="what the gate would deploy waits for people's votes")
+    votes: int = Field(default=20, ge=20, le=50, description="votes that decide; fewer where fewer answers differ")
+    least_share: float = Field(default=0.5, ge=0, le=1, description="share of decided votes that lets it go live")
+    days: float = Field(default=7, gt=0, description="with too few votes after so long, it is kept out")
+
+
 class Evaluation(Frozen):
     """How a candidate is judged. `min_gain` from requirement A4."""
 
@@ -127,6 +136,7 @@ class Evaluation(Frozen):
     max_answer_chars: int = Field(default=300, ge=10)
     min_answer_chars: int = Field(default=2, ge=1)
     weights: Weights = Weights()
+    people: People = People()
 
     @model_validator(mode="after")
     def _room_for_an_answer(self) -> Evaluation:

@@ -14,16 +14,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nabi.errors import ModelError
-from nabi.serving.kv_rows import KvRows, Prefix
 from nabi.serving.slots import BARE, AdapterSlots
 from nabi.training.adapter import AdapterManifest, load_verified
 from nabi.training.base_model import LoadedBase, context_length
-from nabi.training.loss import MAX_LOGITS
 from nabi.training.template import end_ids
 from nabi.training.tokenise import IGNORED, encode_answer, encode_prompt
+
+if TYPE_CHECKING:
+    # torch: a process that only reads what was measured should not wait for it.
+    from nabi.serving.kv_rows import KvRows, Prefix
 
 logger = logging.getLogger(__name__)
 
@@ -228,6 +230,8 @@ class Engine:
 
     def _rows_for(self, num: int) -> KvRows:
         """Room for so many conversations, empty; kept for the next call."""
+        from nabi.serving.kv_rows import KvRows
+
         if self._rows is None or self._rows[0] < num:
             self._rows = (num, KvRows(self.base.model, num, context_length(self.base.model)))
         held = self._rows[1]
@@ -296,6 +300,8 @@ def _read(held: KvRows, newcomers: Sequence[_Row], prefix: Prefix | None) -> Any
 
 def _judged_together(lengths: Sequence[int], num_words: int) -> Iterator[slice]:
     """Runs of rows with a reference whose scores over the vocabulary fit the memory that a loss may take."""
+    from nabi.training.loss import MAX_LOGITS
+
     start = total = 0
     for place, length in enumerate(lengths):
         if total and total + length > MAX_LOGITS // num_words:

@@ -56,7 +56,7 @@ def open_set(platform: Platform, persona_id: str, adapter: str | None, num: int)
         )
     newest = found[-1]
     contenders = load_contenders(folder / newest.name / "scores.json")
-    old = _opponent(contenders, newest.name)
+    old = opponent_in(contenders, newest.name)
     pairs = blind_pairs(contenders[old], contenders[newest.name], num)
     if not pairs:
         raise ConfigError(
@@ -87,7 +87,7 @@ def read_votes(path: Path) -> list[Vote]:
     return [Vote.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _opponent(contenders: Mapping[str, Contender], new: str) -> str:
+def opponent_in(contenders: Mapping[str, Contender], new: str) -> str:
     """Whom the gate compared it with: the champion of that run, the base where there was none."""
     others = [name for name in contenders if name != new]
     return next((name for name in others if name != BASE), BASE)

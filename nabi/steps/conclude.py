@@ -35,6 +35,7 @@ def judge(platform: Platform, scored: Scored) -> Judged:
     _log_verdict(platform, scored, verdict, contenders)
     return Judged(
         candidate=candidate,
+        champion=scored.champion,
         deploy=verdict.deploy,
         sentence=verdict.sentence,
         gain=verdict.gain,

@@ -97,14 +97,21 @@ class Scored(Frozen):
 
 
 class Judged(Frozen):
-    """The gate's verdict on a candidate."""
+    """The gate's verdict on a candidate.
+
+    Attributes:
+        champion: what was live when it was judged.
+        awaits: what is missing before it can be deployed or kept, in words; None when nothing is.
+    """
 
     candidate: Candidate
+    champion: str | None
     deploy: bool
     sentence: str
     gain: float | None
     champion_quality: float | None
     candidate_quality: float | None
+    awaits: str | None = None
 
 
 class Ending(Frozen):

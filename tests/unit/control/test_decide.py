@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nabi.control.actions import Action, Cancel, DeclareCrashed, GiveUp, Hold, Release, Resume
-from nabi.control.decide import HOLD_FOR, LOOK_AHEAD, decide
+from nabi.control.decide import HOLD_FOR, LOOK_AGAIN, LOOK_AHEAD, decide
 from nabi.control.queue import full, waiting
 from nabi.control.recovery import MAX_CRASHES, NEVER_CAME, SETTLING
 from nabi.control.runs import Run, Situation, Working
@@ -364,3 +364,39 @@ def _after(one: Run, actions: list[Action]) -> Run | None:
         assert isinstance(action, Hold)
         return replace(one, state_name=action.name, next_try=action.until)
     return one
+
+
+# People's votes
+
+
+def asking(name: str = "p", **changes: Any) -> Run:
+    """A run that is suspended until people have voted."""
+    state = {"state": "paused", "state_name": "AwaitingVotes", "next_try": None, "asked_people": True}
+    return run(name, **(state | changes))
+
+
+def test_a_run_that_people_are_asked_about_sleeps_until_they_have_voted() -> None:
+    assert decide([asking()], FREE) == []
+    action = only(decide([asking(voted=True)], FREE))
+    assert (type(action), action.at, action.sentence) == (Release, NOW, "people have voted")
+
+
+def test_a_run_that_nobody_votes_on_looks_now_and_then_whether_its_time_is_over() -> None:
+    action = only(decide([asking(since=NOW - LOOK_AGAIN)], FREE))
+    assert isinstance(action, Release)
+
+
+def test_a_run_that_somebody_paused_in_the_pages_stays_paused() -> None:
+    assert decide([asking(state_name="Paused", voted=True)], FREE) == []
+
+
+def test_a_sleeping_run_keeps_no_other_from_its_persona() -> None:
+    assert decide([asking(), run("b")], FREE) == []
+
+
+def test_a_run_that_asked_people_is_not_replaced_by_a_later_one_of_the_schedule() -> None:
+    old = run("old", replaceable=True, by_schedule=True, due=NOW - 7 * HOUR)
+    new = run("new", replaceable=True, by_schedule=True, due=NOW - HOUR)
+    assert ("Cancel", "old") in told(decide([old, new], FREE))
+    woken = replace(old, asked_people=True)
+    assert ("Cancel", "old") not in told(decide([woken, new], FREE))

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nabi.evaluation.gate import Contender
-from nabi.evaluation.preference import Vote, blind_pairs, preference
+from nabi.evaluation.preference import Preference, Vote, blind_pairs, objection, preference, votes_needed
 from nabi.evaluation.score import PromptScore
+from nabi.personas.model import People
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -68,3 +69,15 @@ def test_a_later_vote_replaces_the_same_persons_earlier_one_only():
 def test_no_decided_vote_says_nothing():
     assert preference([]).share is None
     assert preference([vote(1, "tie")]).figures() == {"ab/votes": 1.0, "ab/ties": 1.0}
+
+
+def test_people_object_below_their_share_and_not_with_ties_alone():
+    rules = People(required=True, least_share=0.5)
+    assert objection(Preference(20, 0, 0.45, 0.2, 0.7), rules) == "45% of 20 people's votes are for it, needs 50%"
+    assert objection(Preference(20, 2, 0.5, 0.2, 0.7), rules) is None
+    assert objection(Preference(20, 20, None, 0.0, 1.0), rules) is None
+
+
+def test_fewer_votes_decide_where_fewer_answers_differ():
+    assert votes_needed(60, People(votes=30)) == 30
+    assert votes_needed(12, People(votes=30)) == 12

@@ -166,7 +166,7 @@ def test_a_template_that_opens_answers_in_two_ways_is_judged_and_answered_apart(
 def test_scores_that_do_not_fit_at_once_are_made_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = ["라면 어때요? 😊", "네", "모르겠어요. " * 9, "", "김밥 3,000원이에요!"]
     whole = engine.answer_logprobs(PROMPTS, answers, None)
-    monkeypatch.setattr("nabi.serving.engine.MAX_LOGITS", 1)
+    monkeypatch.setattr("nabi.training.loss.MAX_LOGITS", 1)
     parts = engine.answer_logprobs(PROMPTS, answers, None)
     assert [item.logprob for item in parts] == pytest.approx([item.logprob for item in whole], rel=1e-5)
 

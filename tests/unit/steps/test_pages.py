@@ -91,6 +91,7 @@ def test_the_comparison_shows_each_contender_in_its_role_and_no_answer(tmp_path:
 def test_verdict_and_dataset_lead_to_the_mlflow_run_and_back_to_the_exact_dataset() -> None:
     judged = Judged(
         candidate=CANDIDATE,
+        champion="small--v1",
         deploy=True,
         sentence="deployed: +75.0 % over small--v1",
         gain=0.75,
