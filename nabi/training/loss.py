@@ -1,7 +1,8 @@
 """The loss of what the assistant says, token by token, and batches to compute it on.
 
-Training, the holdout loss and the evaluation's likelihood all use this one function. Logits are made only where a
-token is learned: with a vocabulary of 150,000 the logits of a whole batch would be the largest thing in memory.
+Training and the holdout loss use this one function; the engine that serves judges likelihoods on its own rows, held to
+this one by a test. Logits are made only where a token is learned: with a vocabulary of 150,000 the logits of a whole
+batch would be the largest thing in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""People's votes as the last word on what the gate would deploy: a real evaluation, votes as `nabi review ab` casts them."""
+"""People have the last word on what the gate would deploy: a real evaluation, votes cast as `nabi review ab` does."""
 
 from __future__ import annotations
 

@@ -71,9 +71,14 @@ PROMPTS: list[EvalPrompt] = collect_prompts(samples(right)[::3], [])
 
 
 def manners() -> list[Sample]:
-    """What the bootstrap makes of the shipped workbook, refusals oftener than others: so few samples hold enough."""
+    """The refusals among what the bootstrap makes of the shipped workbook.
+
+    Only those: the other dialogues are of so many kinds that a training of seconds learns each by half, and what is
+    half-learned loops (docs/log.md, "the gate").
+    """
     catalogue = read_workbook(ROOT / "sample_data.xlsx").catalogue
-    return [sample_from(made) for made in make_dialogues(catalogue, "nabiyam", 110, 20260701, 8000, refused=0.5)]
+    made = make_dialogues(catalogue, "nabiyam", 110, 20260701, 8000, refused=0.5)
+    return [sample_from(dialogue) for dialogue in made if dialogue.kind == "refusal"]
 
 
 FAULTS: dict[str, tuple[Callable[[str, str, int], str], str]] = {
@@ -110,7 +115,8 @@ def train(tmp_path_factory: pytest.TempPathFactory, persona: Persona) -> Callabl
             models_dir=ROOT / "models",
             train_file=folder / "train.jsonl",
             holdout_file=folder / "holdout.jsonl",
-            recipe=Recipe(r=8, alpha=16, epochs=6, learning_rate=5e-3, batch_size=8, dropout=0.0),
+            # The base's own, for twice as long: there is so little to learn from.
+            recipe=Recipe(r=16, alpha=32, epochs=8, learning_rate=4e-3, batch_size=8, dropout=0.0),
             seed=1,
             out_dir=folder / "adapter",
             dataset_version="d",
