@@ -19,6 +19,7 @@ from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
 from nabi.registry.notices import Notices
 from nabi.registry.rollouts import Rollouts
+from nabi.registry.stops import Stops
 from nabi.resources.sensors import Limits
 from nabi.settings import Settings, get_settings
 
@@ -84,6 +85,10 @@ class Platform:
     @cached_property
     def crashes(self) -> Crashes:
         return Crashes(self.database)
+
+    @cached_property
+    def stops(self) -> Stops:
+        return Stops(self.database)
 
     @property
     def limits(self) -> Limits:

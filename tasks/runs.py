@@ -29,10 +29,12 @@ from nabi.control.actions import (
     GAVE_UP,
     HOLDS,
     RESUMING,
+    STOPPED,
     Action,
     Cancel,
     DeclareCrashed,
     GiveUp,
+    HandBack,
     Hold,
     Release,
     Resume,
@@ -98,9 +100,14 @@ class RunBook:
         for lease in self._platform.leases.held():
             leases.setdefault(lease.holder, []).append(lease)
         crashes = self._platform.crashes.of(str(run_id) for run_id in found)
+        stops = self._platform.stops.of(str(run_id) for run_id in found)
         self._seen = {str(run.id): run.state_id for run in found.values()}
         runs = (self._run(run, leases.get(str(run.id), []), crashes.get(str(run.id), [])) for run in found.values())
-        ours = [run for run in runs if run is not None]
+        ours = [
+            replace(run, stopped=stops.get(run.id) is False, handed_back=stops.get(run.id, False))
+            for run in runs
+            if run is not None
+        ]
         return [replace(run, gpu_bytes=self._gpu_bytes(found[UUID(run.id)], run)) for run in ours] if gpu else ours
 
     def _gpu_bytes(self, flow_run: FlowRun, run: Run) -> int | None:
@@ -145,6 +152,11 @@ class RunBook:
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)
                 self._set(run_id, Scheduled(name=RESUMING, scheduled_time=datetime.now(UTC), message=sentence))
+            case HandBack(sentence=sentence):
+                self._platform.leases.clear(action.run_id)
+                self._set(run_id, Scheduled(name=STOPPED, scheduled_time=datetime.now(UTC), message=sentence))
+                # Last: killed in between, the worst is one crash that does not count.
+                self._platform.stops.note_handed_back(action.run_id)
             case GiveUp(crashed_at=crashed_at, step=step, sentence=sentence):
                 self._platform.crashes.record(action.run_id, crashed_at, step)
                 self._platform.leases.clear(action.run_id)

@@ -205,7 +205,11 @@ def _startable(settings: Settings) -> str:
     from nabi.integrations.local_servers import port_is_taken
     from nabi.integrations.running import installation_on
 
-    ports = {"NABI_PREFECT_PORT": settings.prefect_port, "NABI_MLFLOW_PORT": settings.mlflow_port}
+    ports = {
+        "NABI_PREFECT_PORT": settings.prefect_port,
+        "NABI_MLFLOW_PORT": settings.mlflow_port,
+        "NABI_SERVE_PORT": settings.serve_port,
+    }
     taken = {f"{port} ({name})": installation_on(port) for name, port in ports.items() if port_is_taken(port)}
     if left_over := [port for port, state in taken.items() if state == str(settings.state)]:
         return f"not up, but servers of an earlier start have port {' and '.join(left_over)}; `nabi up` ends them first"
@@ -215,7 +219,7 @@ def _startable(settings: Settings) -> str:
             for port, state in taken.items()
         )
         raise NabiError(f"not up, and {holders}", fix="Stop what listens there or choose another port.")
-    return f"not up; ports {settings.prefect_port} and {settings.mlflow_port} are free for `nabi up`"
+    return f"not up; ports {', '.join(map(str, ports.values()))} are free for `nabi up`"
 
 
 def _logins(settings: Settings) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flows.work_pool import POOL
 from nabi.cli.output import console
+from nabi.cli.stopping import PlannedStop
 from nabi.errors import ConfigError, NabiError, TransientError
 from nabi.integrations.credentials import USER, load_or_create_credentials, secrets_folder
 from nabi.integrations.local_servers import (
@@ -145,8 +146,10 @@ class LocalPlatform:
 
     def _end(self, supervisord: subprocess.Popen[bytes] | None) -> None:
         """The programs in the reverse order of their start, then whatever of theirs is still there."""
+        stop = PlannedStop(self._settings)
+        stop.note_runs()
         if supervisord is not None:
-            _end_process(supervisord)
+            _end_process(supervisord, meanwhile=stop.note_runs)
         end_processes(self._settings, grace_seconds=1)
 
     def _tell(self, seconds: float) -> None:
@@ -169,13 +172,15 @@ def _port_setting(server: Server) -> str:
     return "NABI_SERVE_PORT" if server.name == "chat" else f"NABI_{server.name.upper()}_PORT"
 
 
-def _end_process(process: subprocess.Popen[bytes]) -> None:
+def _end_process(process: subprocess.Popen[bytes], meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Asks a process to end and insists after `STOP_SECONDS`; `meanwhile` is called a few times a second."""
     process.terminate()
-    try:
-        process.wait(timeout=STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    deadline = time.monotonic() + STOP_SECONDS
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+        meanwhile()
+        time.sleep(0.2)
 
 
 def _run(command: list[str], environment: Mapping[str, str], log: Path) -> None:

@@ -18,6 +18,7 @@ QUEUE_FULL = "QueueFull"
 SUPERSEDED = "Superseded"
 GAVE_UP = "GaveUp"
 RESUMING = "ResumingAfterCrash"
+STOPPED = "ResumingAfterStop"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class HandBack:
+    """A planned stop broke it off: it goes on under the same id, and no crash counts."""
+
+    run_id: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class GiveUp:
     """It was killed at the same step too often."""
 
@@ -87,4 +96,4 @@ class GiveUp:
     replay: bool = False
 
 
-Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | GiveUp
+Action = Hold | Release | Cancel | DeclareCrashed | Revive | Resume | HandBack | GiveUp

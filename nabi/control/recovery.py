@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, Resume, Revive
+from nabi.control.actions import Cancel, DeclareCrashed, GiveUp, HandBack, Release, Resume, Revive
 from nabi.control.runs import Run, Situation
 
 MAX_CRASHES = 3
@@ -19,7 +19,7 @@ NEVER_CAME = timedelta(seconds=45)
 """How long a run that nobody can look at may be taken without a first sign of life; it takes 3 to 8 s when idle."""
 
 
-Recovery = Cancel | DeclareCrashed | Revive | Resume | GiveUp
+Recovery = Cancel | DeclareCrashed | Release | Revive | Resume | HandBack | GiveUp
 
 
 def recover(runs: Iterable[Run], situation: Situation) -> list[Recovery]:
@@ -32,6 +32,9 @@ def _recover(run: Run, situation: Situation) -> Recovery | None:
     if run.state in ("running", "pending", "cancelling") and _is_gone(run, age):
         if run.state == "cancelling":
             return Cancel(run.id, "Cancelled", "cancelled; its process had ended before")
+        if run.state == "pending" and run.deployed:
+            # A worker that ended between taking it and starting its process: nothing of the run died.
+            return Release(run.id, situation.now, "the worker that took it is gone; it waits for one again")
         what = "its process is gone" if run.alive is False else f"no sign of life for {age.total_seconds():.0f} s"
         after = "" if run.deployed else ". It was started by hand: start it again"
         return DeclareCrashed(run.id, f"{what}{_at(run.step)}{after}")
@@ -50,7 +53,9 @@ def _is_gone(run: Run, age: timedelta) -> bool:
     return not run.alive and age >= timedelta(seconds=2)
 
 
-def _after_crash(run: Run) -> Resume | GiveUp:
+def _after_crash(run: Run) -> Resume | HandBack | GiveUp:
+    if run.stopped:
+        return HandBack(run.id, f"the platform was stopped{_at(run.step)}; goes on from there")
     step = run.step or "start"
     num = run.crashes.count(step) + 1
     if num < MAX_CRASHES:

@@ -36,6 +36,8 @@ class Run:
         crashes: the steps at which it was killed so far.
         asked_people: it has judged a candidate, and people are or were asked about it.
         voted: enough of them have voted since it was suspended.
+        stopped: a planned stop broke it off, and it was not put back since.
+        handed_back: it was put back after such a stop.
         sentence: what its state says to people.
         gpu_bytes: free GPU memory that its training needs; None where it trains without a GPU.
     """
@@ -60,6 +62,8 @@ class Run:
     alive: bool | None = None
     step: str = ""
     crashes: tuple[str, ...] = ()
+    stopped: bool = False
+    handed_back: bool = False
     gpu_bytes: int | None = None
     asked_people: bool = False
     voted: bool = False
@@ -79,8 +83,8 @@ class Run:
 
     @property
     def started(self) -> bool:
-        """Whether steps of it may be done already: it was killed at one, or waited for people, and goes on."""
-        return bool(self.crashes) or self.asked_people
+        """Whether steps of it may be done already: killed, stopped or suspended for people, it goes on."""
+        return bool(self.crashes) or self.stopped or self.handed_back or self.asked_people
 
     @property
     def order(self) -> tuple[bool, int, datetime, datetime, str]:

@@ -305,6 +305,16 @@ class CrashRow(Base):
     step: Mapped[str]
 
 
+class StopRow(Base):
+    """A run that a planned stop of the platform broke off, and whether it was put back into the queue since."""
+
+    __tablename__ = "stops"
+
+    run_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    stopped_at: Mapped[datetime]
+    handed_back: Mapped[bool]
+
+
 class NoticeRow(Base):
     """Something a person must hear of, written in the same transaction as what it tells of; no word of anybody's."""
 

@@ -52,6 +52,7 @@ class Installation:
             **more,
             "NABI_HOME": str(home),
             "NABI_PERSONAS_DIR": str(ROOT / "personas"),
+            "NABI_MODELS_DIR": str(ROOT / "models"),
         }
         self.settings = Settings(home=home)
 
@@ -204,6 +205,14 @@ def test_a_second_up_says_that_it_is_up_and_where(installation: Installation) ->
     assert second.returncode == 1
     assert "the platform is up already" in second.stderr
     assert f"http://127.0.0.1:{installation.prefect_port}" in second.stderr
+
+
+@pytest.mark.usefixtures("up")
+def test_the_doctor_knows_the_platform_for_its_own(installation: Installation) -> None:
+    told = installation.nabi("doctor", "--json")
+    assert told.returncode == 0, told.stdout
+    (platform,) = [row["what"] for row in json.loads(told.stdout) if row["check"] == "platform"]
+    assert re.fullmatch(r"up: prefect \(\d+ restarts\), mlflow .*, chat .*, control .*, worker .*", platform)
 
 
 @pytest.mark.usefixtures("up")

@@ -20,6 +20,7 @@ import pytest
 from minute_base import build_tiny_base
 from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform, wait_until
 
+from nabi.cli.stopping import PlannedStop
 from nabi.resources.processes import ProcessId
 from nabi.wiring import Platform
 
@@ -122,6 +123,24 @@ def test_killed_whole_or_in_part_a_run_goes_on_within_a_minute_and_nothing_appea
     print(
         f"\n{len(times)} kills: at work again after {times[len(times) // 2]:.0f} s (median), {times[-1]:.0f} s (worst)"
     )
+
+
+def test_a_planned_stop_counts_no_crash_however_its_run_ends(up: SmallPlatform, nabi: Platform) -> None:
+    up.start("worker", "control")
+    with prefect_client(up) as client:
+        run = make_run(client, "bot", hours=480)
+        for grace_seconds in (15.0, 0.0):  # in order, and killed for being slow
+            wait_until(lambda: _works_again(nabi, run), 120 * PATIENCE, "it is at work")
+            PlannedStop(up.settings).note_runs()
+            # The worker alone: the control loop sees the run die, and has all the time to call that a crash.
+            up.end_worker(grace_seconds)
+            wait_until(lambda: state_of(client, run).name == "ResumingAfterStop", 60 * PATIENCE, "it is handed back")
+            up.start("worker")
+        wait_until(lambda: _works_again(nabi, run), 120 * PATIENCE, "it goes on")
+        up.kill("worker", "control")
+        for process in up.flow_processes():
+            process.kill()
+    assert nabi.crashes.of([str(run)]) == {}
 
 
 def _kill_at(up: SmallPlatform, nabi: Platform, run: Any, step: str, parts: Sequence[str]) -> float:

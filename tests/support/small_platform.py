@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ import psutil
 
 from nabi.conversations.records import Consent, Conversation, Message
 from nabi.integrations.local_servers import free_port, is_ready, prefect_server
-from nabi.integrations.running import forget_up, note_up, only_one
+from nabi.integrations.running import forget_up, mark, note_up, only_one
 from nabi.settings import Settings
 from nabi.wiring import Platform
 
@@ -98,6 +98,7 @@ class SmallPlatform:
             **prefect_server(self.settings, self.port).environment,
             "NABI_HOME": str(self.home),
             "NABI_THREADS": "1",
+            **mark(self.settings),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
@@ -132,6 +133,17 @@ class SmallPlatform:
         for name in names:
             self.processes[name].kill()
             self.processes[name].wait()
+
+    def end_worker(self, grace_seconds: float) -> None:
+        """Asks the worker to end, kills it after a while, and ends what it left behind: as `nabi up` does."""
+        worker = self.processes["worker"]
+        for ask in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):  # the whole group has ended
+                os.killpg(worker.pid, ask)
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=grace_seconds)
+        for process in self.flow_processes():
+            process.kill()
 
     def flow_processes(self) -> list[psutil.Process]:
         """The processes that run a flow of this installation."""

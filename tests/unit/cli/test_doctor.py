@@ -27,7 +27,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))):
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, prefect_port=free_port(), mlflow_port=free_port())
+    return Settings(home=tmp_path, prefect_port=free_port(), mlflow_port=free_port(), serve_port=free_port())
 
 
 @contextmanager

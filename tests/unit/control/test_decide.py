@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nabi.control.actions import Action, Cancel, DeclareCrashed, GiveUp, Hold, Release, Resume
+from nabi.control.actions import Action, Cancel, DeclareCrashed, GiveUp, HandBack, Hold, Release, Resume
 from nabi.control.decide import HOLD_FOR, LOOK_AGAIN, LOOK_AHEAD, decide
 from nabi.control.queue import full, waiting
 from nabi.control.recovery import MAX_CRASHES, NEVER_CAME, SETTLING
@@ -286,11 +286,11 @@ def test_a_run_whose_process_lives_is_left_alone_however_long_it_takes() -> None
     assert decide([working(since=NOW - timedelta(days=2))], FREE) == []
 
 
-@pytest.mark.parametrize("state", ["pending", "running"])
-def test_a_run_that_nobody_can_look_at_is_given_time_for_a_first_sign_of_life(state: Any) -> None:
+@pytest.mark.parametrize(("state", "then"), [("pending", "Release"), ("running", "DeclareCrashed")])
+def test_a_run_that_nobody_can_look_at_is_given_time_for_a_first_sign_of_life(state: Any, then: str) -> None:
     unseen = working(state=state, alive=None, since=NOW - NEVER_CAME + timedelta(seconds=1))
     assert decide([unseen], FREE) == []
-    assert told(decide([replace(unseen, since=NOW - NEVER_CAME)], FREE)) == [("DeclareCrashed", "w")]
+    assert told(decide([replace(unseen, since=NOW - NEVER_CAME)], FREE)) == [(then, "w")]
 
 
 def test_a_cancelled_run_without_a_process_ends() -> None:
@@ -341,6 +341,23 @@ def test_a_crash_after_the_clock_was_set_back_a_day_is_still_seen() -> None:
 def test_a_crashed_run_keeps_its_persona_from_others_until_it_goes_on() -> None:
     actions = decide([crashed(since=NOW), run("b", queue="high")], FREE)
     assert [(a.run_id, a.name) for a in actions if isinstance(a, Hold)] == [("b", "AwaitingPersona")]
+
+
+# A planned stop
+
+
+def test_what_a_planned_stop_broke_off_goes_on_and_no_crash_counts_however_often() -> None:
+    stopped = crashed(step="train", crashes=("train",) * (MAX_CRASHES - 1), stopped=True)
+    assert only(decide([stopped], FREE)) == HandBack("a", "the platform was stopped at train; goes on from there")
+    assert decide([replace(stopped, since=NOW)], FREE) == [], "the worker may report its end a second time"
+    again = replace(stopped, stopped=False, handed_back=True)
+    assert told(decide([again], FREE)) == [("GiveUp", "a")], "the next death is one of its own"
+
+
+@pytest.mark.parametrize("told_by", ["stopped", "handed_back"])
+def test_what_was_stopped_has_begun_and_is_neither_refused_nor_replaced_by_a_later_one(told_by: str) -> None:
+    begun = scheduled_run(12, **{told_by: True})
+    assert not [a for a in decide([begun, scheduled_run(6)], replace(FREE, max_waiting=1)) if a.run_id == begun.id]
 
 
 # All together
