@@ -63,4 +63,4 @@ def _print(found: Trace) -> None:
 
 
 def _parts(parts: dict[str, int]) -> dict[str, int]:
-    return {name: parts.get(name, 0) for name in ("train", "holdout", "anchor")}
+    return {name: parts.get(name, 0) for name in ("train", "preference", "holdout", "anchor")}

@@ -143,6 +143,31 @@ def _ask_side(number: int, num: int, question: str, pair: Pair) -> Literal["left
             return sides[typed]
 
 
+@app.command()
+def bad(
+    conversation: Annotated[str, typer.Argument(help="a conversation's id, e.g. chat/chatcmpl-…")],
+) -> None:
+    """Marks its last answer as one that must not be given again: a negative example of the next training."""
+    from nabi.steps.review import mark_bad
+    from nabi.wiring import get_platform
+
+    mark_bad(get_platform(), conversation)
+    console.print(f"the last answer of {conversation} is marked bad")
+
+
+@app.command()
+def correct(
+    conversation: Annotated[str, typer.Argument(help="a conversation's id, e.g. chat/chatcmpl-…")],
+    answer: Annotated[str, typer.Argument(help="what should have been said")],
+) -> None:
+    """Writes a better answer: it takes the last one's place, and the next training learns that it is better."""
+    from nabi.steps.review import correct as correct_it
+    from nabi.wiring import get_platform
+
+    correct_it(get_platform(), conversation, answer, who=getpass.getuser())
+    console.print(f"the last answer of {conversation} is replaced; the old one is kept as a bad answer")
+
+
 def _as_data(reviewed: Reviewed) -> dict[str, Any]:
     item = reviewed.item
     return {

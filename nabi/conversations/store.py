@@ -32,7 +32,7 @@ UNSTORABLE = "text that no database can hold"
 REPLACED_LABEL = "replaced by a golden answer"
 """Reason under which the answer that a golden one replaced is kept apart."""
 
-Decision = Literal["released", "dropped"]
+Decision = Literal["released", "dropped", "corrected"]
 
 _REFUSALS = frozenset({OTHER_CONTENT, UNSTORABLE, *REASONS.values()})
 
@@ -80,7 +80,7 @@ class SetApart:
         raw: what was delivered, where no conversation was stored.
         window: the `as_of` of the first run that set it apart.
         id: by which a person names it; None before it is stored, as is what was decided about it.
-        decision: released or dropped, see `nabi.conversations.review`.
+        decision: released, dropped, or corrected: the better answer stands in the conversation.
     """
 
     persona_id: str | None
@@ -209,15 +209,36 @@ class ConversationStore:
         return change
 
     def react(self, conversation_id: str, feedback: float) -> bool:
-        """Keeps the user's reaction to a conversation's answer, the newest one; False when none is held of that id."""
+        """Keeps the user's reaction to a conversation's answer, the newest one; False when none is held of that id.
+
+        A reaction to an answer that a better one replaced says nothing of that one, and is not kept.
+        """
         with self._database.write(lock="conversations") as session:
-            held = session.scalars(
-                select(ConversationRow).where(ConversationRow.conversation_id == conversation_id, ~is_buried())
-            ).first()
-            if held is None:
+            held = _held(session, conversation_id)
+            if held is None or held.golden:
                 return False
             held.feedback = feedback
             held.digest = content_digest(_conversation(held))
+            return True
+
+    def correct(self, conversation_id: str, answer: str, *, who: str) -> bool:
+        """Puts a better answer in the place of the last one, which is kept apart; False when none is held of that id.
+
+        The better one counts as golden: no system's later delivery of the old one undoes it.
+        """
+        with self._database.write(lock="conversations") as session:
+            row = _held(session, conversation_id)
+            if row is None:
+                return False
+            held = _conversation(row)
+            former = replace(
+                _refusal(held, REPLACED_LABEL), decision="corrected", decided_by=who, decided_at=self._clock()
+            )
+            self._insert_set_apart(session, [former])
+            better = corrected(held, answer)
+            for column, value in _columns(better).items():
+                setattr(row, column, value)
+            row.digest = content_digest(better)
             return True
 
     def before(self, persona_id: str, as_of: datetime) -> list[Conversation]:
@@ -377,6 +398,18 @@ class ConversationStore:
                 reasons.setdefault(row.conversation_id, set()).add(row.reason)
         return {conversation_id: frozenset(named) for conversation_id, named in reasons.items()}
 
+    def replaced(self, persona_id: str) -> dict[str, list[Conversation]]:
+        """Conversation id → what was held under it before a better answer took the last one's place, oldest first."""
+        chosen = select(SetApartRow).where(
+            SetApartRow.persona_id == persona_id, SetApartRow.reason == REPLACED_LABEL, SetApartRow.raw.is_not(None)
+        )
+        found: dict[str, list[Conversation]] = {}
+        with self._database.read() as session:
+            for row in session.scalars(chosen.order_by(SetApartRow.id)):
+                former = Conversation.model_validate_json(row.raw or "")
+                found.setdefault(former.conversation_id, []).append(former)
+        return found
+
     def counts(self, persona_id: str, as_of: datetime | None = None) -> Counts:
         """How many there are, of all times or before `as_of` (things set apart are counted of all times)."""
         mine = [ConversationRow.persona_id == persona_id, ~is_buried()]
@@ -414,6 +447,18 @@ def content_digest(conversation: Conversation) -> str:
         if not body[later]:
             del body[later]
     return _sha256(body)
+
+
+def corrected(conversation: Conversation, answer: str) -> Conversation:
+    """The conversation with another answer at its end, which no adapter gave and nobody reacted to."""
+    last = conversation.messages[-1].model_copy(update={"content": answer})
+    fields = {"messages": (*conversation.messages[:-1], last), "golden": True, "feedback": None}
+    return conversation.model_copy(update={**fields, "adapter_version": None})
+
+
+def _held(session: Session, conversation_id: str) -> ConversationRow | None:
+    named = select(ConversationRow).where(ConversationRow.conversation_id == conversation_id, ~is_buried())
+    return session.scalars(named).first()
 
 
 def _held_digests(session: Session, conversation_ids: list[str]) -> dict[str, str]:
@@ -525,6 +570,9 @@ def _set_apart_values(item: SetApart, now: datetime) -> dict[str, object]:
         "raw": item.raw,
         "window": item.window,
         "set_apart_at": now,
+        "decision": item.decision,
+        "decided_by": item.decided_by,
+        "decided_at": item.decided_at,
     }
 
 

@@ -112,7 +112,7 @@ def recheck(conversations: Iterable[Conversation], persona: Persona, released: R
 
     What others said since then does not put it in doubt: what was learned once stays, or the dataset would flicker.
     """
-    return _gather(_judge_stream(conversations, chain_for(persona), None, released))
+    return judge_with(chain_for(persona), conversations, None, released)
 
 
 def curate_stream(
@@ -124,6 +124,13 @@ def curate_stream(
 ) -> Iterator[Conversation | Refusal]:
     """The same one by one: each conversation as it may be learned, or its refusal, in order, in flat memory."""
     return _judge_stream(conversations, chain_for(persona, style), memory, released)
+
+
+def judge_with(
+    chain: Chain, conversations: Iterable[Conversation], memory: Memory | None, released: Released
+) -> Curated:
+    """The same with filters of one's own; without a memory each conversation is judged by itself."""
+    return _gather(_judge_stream(conversations, chain, memory, released))
 
 
 def _judge_stream(

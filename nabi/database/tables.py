@@ -143,7 +143,7 @@ class DatasetRowRow(Base):
 
     __tablename__ = "dataset_rows"
     __table_args__ = (
-        CheckConstraint("part IN ('train', 'holdout', 'anchor')", name="part"),
+        CheckConstraint("part IN ('train', 'holdout', 'anchor', 'preference')", name="part"),
         Index(None, "conversation_id"),
         Index(None, "sample_id"),
     )

@@ -10,11 +10,17 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from pydantic import Field
+
 from nabi.conversations.records import Frozen, Moment
 from nabi.datasets.advice import LENGTH_EDGES, WANTED_DIFFICULTY, Advice, Balance
+from nabi.datasets.bad_answers import BadAnswer
 from nabi.datasets.samples import Sample
 
 NO_KIND = "(none)"
+
+PREFERENCES_PART = "preferences"
+"""The part that holds bad answers; a dataset without any has no such part."""
 
 
 class Lengths(Frozen):
@@ -42,6 +48,8 @@ class PartCard(Frozen):
     """Mean number of messages a sample."""
     first_at: Moment | None
     last_at: Moment | None
+    corrected: int | None = Field(default=None, exclude_if=lambda num: num is None)
+    """Bad answers with a better one; None for a part that holds no bad answers."""
 
 
 class DatasetCard(Frozen):
@@ -67,6 +75,7 @@ class DatasetCard(Frozen):
 def describe_part(samples: Sequence[Sample], digest: str) -> PartCard:
     """Counts and lengths of the samples of one file."""
     moments = [sample.occurred_at for sample in samples]
+    bad = [sample for sample in samples if isinstance(sample, BadAnswer)]
     return PartCard(
         samples=len(samples),
         digest=digest,
@@ -78,6 +87,7 @@ def describe_part(samples: Sequence[Sample], digest: str) -> PartCard:
         turns=round(statistics.fmean(len(sample.messages) for sample in samples), 3) if samples else 0.0,
         first_at=min(moments, default=None),
         last_at=max(moments, default=None),
+        corrected=sum(answer.better is not None for answer in bad) if bad else None,
     )
 
 
@@ -127,6 +137,14 @@ def render_card(card: DatasetCard) -> str:
         "",
         *_count_table("kind", {name: part.by_kind for name, part in card.parts.items()}),
     ]
+    if PREFERENCES_PART in card.parts:
+        part = card.parts[PREFERENCES_PART]
+        lines += [
+            "## Bad answers",
+            "",
+            f"{part.samples:,} answers that must not be given again; {part.corrected or 0:,} have a better one.",
+            "",
+        ]
     if card.left_out:
         lines += ["## Left out", "", *_table(["reason", "samples"], [[k, f"{v:,}"] for k, v in card.left_out.items()])]
     return "\n".join(lines).rstrip("\n") + "\n"

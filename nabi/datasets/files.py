@@ -7,11 +7,14 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from nabi.datasets.samples import Sample
 from nabi.errors import DataError
+
+SomeSample = TypeVar("SomeSample", bound=Sample)
 
 
 def write_lines(samples: Iterable[Sample]) -> bytes:
@@ -22,7 +25,12 @@ def write_lines(samples: Iterable[Sample]) -> bytes:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """The samples of a JSONL file, in its order.
+    """The samples of a JSONL file, in its order; errors as in `read_rows`."""
+    return read_rows(path, Sample)
+
+
+def read_rows(path: Path, kind: type[SomeSample]) -> list[SomeSample]:
+    """The samples of a JSONL file of one kind, in its order.
 
     Raises:
         DataError: no such file, not UTF-8, or a line that is no sample (named by its number).
@@ -36,7 +44,8 @@ def read_samples(path: Path) -> list[Sample]:
     except UnicodeDecodeError as error:
         raise DataError(f"is not UTF-8 (byte {error.start}).", where=str(path), fix=_RESTORE) from error
     # Not splitlines(): it would also cut at U+2028 and the like, which JSON allows inside a string.
-    return [_read_line(line, f"{path}, line {number}") for number, line in enumerate(text.split("\n"), 1) if line]
+    lines = enumerate(text.split("\n"), 1)
+    return [_read_line(line, kind, f"{path}, line {number}") for number, line in lines if line]
 
 
 def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -72,9 +81,9 @@ def recover_folder(folder: Path) -> None:
 _RESTORE = "Check its version out again with DVC, or build the dataset anew."
 
 
-def _read_line(line: str, where: str) -> Sample:
+def _read_line(line: str, kind: type[SomeSample], where: str) -> SomeSample:
     try:
-        return Sample.model_validate_json(line)
+        return kind.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))

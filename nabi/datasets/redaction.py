@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pydantic import ValidationError
 
-from nabi.datasets.card import DatasetCard, describe_part, render_card
+from nabi.datasets.bad_answers import BadAnswer
+from nabi.datasets.card import PREFERENCES_PART, DatasetCard, describe_part, render_card
 from nabi.datasets.samples import Sample
-from nabi.datasets.snapshot import CARD, CARD_PAGE, digest_of
+from nabi.datasets.snapshot import CARD, CARD_PAGE, PREFERENCES, digest_of
 
 LEFT_OUT = "deleted on request"
 
@@ -62,12 +63,11 @@ def _drop(content: bytes, rows: list[bytes]) -> bytes:
 def _recounted(card: DatasetCard, files: Mapping[str, bytes], gone: Mapping[str, list[bytes]]) -> DatasetCard:
     """The card after the rows are gone. `num_new` becomes an upper bound: train does not say which rows were."""
     content = {f"{name}.jsonl": files.get(f"{name}.jsonl", b"") for name in card.parts}
-    samples = {name: _samples(content[f"{name}.jsonl"]) for name in card.parts}
+    samples = {name: _samples(name, content[f"{name}.jsonl"]) for name in card.parts}
     total = sum(map(len, samples.values()))
     num_gone = sum(map(len, gone.values()))
-    num_logged = card.num_logged - sum(
-        json.loads(row).get("source") != "bootstrap" for rows in gone.values() for row in rows
-    )
+    counted = [row for name, rows in gone.items() if name != PREFERENCES for row in rows]
+    num_logged = card.num_logged - sum(json.loads(row).get("source") != "bootstrap" for row in counted)
     shares = {name: round(len(part) / max(total, 1), 6) for name, part in samples.items()}
     return card.model_copy(
         update={
@@ -86,5 +86,6 @@ def _recounted(card: DatasetCard, files: Mapping[str, bytes], gone: Mapping[str,
     )
 
 
-def _samples(content: bytes) -> list[Sample]:
-    return [Sample.model_validate_json(line) for line in content.split(b"\n") if line]
+def _samples(part: str, content: bytes) -> list[Sample]:
+    kind = BadAnswer if part == PREFERENCES_PART else Sample
+    return [kind.model_validate_json(line) for line in content.split(b"\n") if line]

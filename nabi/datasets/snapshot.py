@@ -1,7 +1,7 @@
 """A dataset version on disk: what is learned, what is held out, and the anchors that never change.
 
 `datasets/<persona>/` holds `train.jsonl`, `holdout.jsonl`, `anchors.jsonl`, `card.json` and `card.md`. The same
-conversations and the same anchors give the same bytes.
+conversations and the same anchors give the same bytes. Where answers were marked bad, `preferences.jsonl` holds them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from nabi.conversations.records import Conversation
 from nabi.datasets.advice import advise, describe_balance
-from nabi.datasets.card import DatasetCard, describe_part, render_card
+from nabi.datasets.bad_answers import BadAnswer
+from nabi.datasets.card import PREFERENCES_PART, DatasetCard, describe_part, render_card
 from nabi.datasets.files import read_samples, recover_folder, replace_folder, write_lines
 from nabi.datasets.overlap import ensure_apart, text_key
 from nabi.datasets.samples import Sample, sample_from
@@ -25,6 +26,7 @@ from nabi.errors import DataError
 from nabi.personas.model import Persona
 
 TRAIN, HOLDOUT, ANCHORS, CARD, CARD_PAGE = "train.jsonl", "holdout.jsonl", "anchors.jsonl", "card.json", "card.md"
+PREFERENCES = f"{PREFERENCES_PART}.jsonl"
 
 MIN_LOGGED_ANCHORS = 10
 """Anchors are frozen out of logs only once this many are held out: a handful would bind a persona for ever."""
@@ -51,8 +53,13 @@ class Snapshot:
         return self.folder / ANCHORS
 
     @property
+    def preferences_file(self) -> Path:
+        """Bad answers (`BadAnswer`); no such file where there are none."""
+        return self.folder / PREFERENCES
+
+    @property
     def digest(self) -> str:
-        """sha256 over the three sample files."""
+        """sha256 over the sample files."""
         return self.card.digest
 
     @property
@@ -66,6 +73,18 @@ class Snapshot:
     @property
     def num_anchors(self) -> int:
         return self.card.parts["anchors"].samples
+
+    @property
+    def num_bad(self) -> int:
+        """Answers marked bad."""
+        part = self.card.parts.get(PREFERENCES_PART)
+        return part.samples if part else 0
+
+    @property
+    def num_corrected(self) -> int:
+        """Those of them with a better answer."""
+        part = self.card.parts.get(PREFERENCES_PART)
+        return (part.corrected or 0) if part else 0
 
     @property
     def num_bootstrap(self) -> int:
@@ -96,6 +115,8 @@ def build_snapshot(
     new: Sequence[Conversation],
     bootstrap: Sequence[Conversation],
     datasets_dir: Path,
+    *,
+    bad: Sequence[BadAnswer] = (),
 ) -> Snapshot:
     """Writes the persona's dataset to `datasets_dir / persona.id`, in place of the one before.
 
@@ -110,6 +131,8 @@ def build_snapshot(
             them (once, when there is no anchors file), then as many as the logs lack. So give at least
             `evaluation.anchors` more than the logs lack.
         datasets_dir: the folder of all datasets. The caller holds the lock on it.
+        bad: answers that must not be given again. Those of a held-out conversation are left out and counted, and so
+            are those whose words another part holds.
 
     Raises:
         DataError: a conversation of another persona or without an answer, an id that stands twice, too few
@@ -126,10 +149,15 @@ def build_snapshot(
     chosen = _fill_up(persona, pool, [*anchors, *parts.holdout], num_logged=len(logs))
     train = [*parts.train, *chosen]
     _ensure_some(train, persona)
-    ensure_apart(train, [*parts.holdout, *anchors])
+    held_out = [*parts.holdout, *anchors]
+    marked, bad_left_out = _usable_bad(persona, bad, train, held_out)
+    ensure_apart([*train, *marked, *_corrected(marked)], held_out)
     samples = {"train": train, "holdout": parts.holdout, "anchors": anchors}
     content = {TRAIN: write_lines(train), HOLDOUT: write_lines(parts.holdout), ANCHORS: frozen or write_lines(anchors)}
-    card = _make_card(persona, samples, content, parts.left_out, (len(logs), len(new), len(chosen)))
+    if marked:
+        samples[PREFERENCES_PART], content[PREFERENCES] = [*marked], write_lines(marked)
+    left_out = dict(sorted((parts.left_out | bad_left_out).items()))
+    card = _make_card(persona, samples, content, left_out, (len(logs), len(new), len(chosen)))
     tags = {item.conversation_id: item.style_tags for item in (*learned, *new) if item.style_tags}
     balance = describe_balance([*train, *parts.holdout], tags, persona)
     card = card.model_copy(update={"balance": balance, "advice": advise(balance, persona)})
@@ -147,7 +175,7 @@ def load_snapshot(folder: Path) -> Snapshot:
     recover_folder(folder)
     try:
         card = DatasetCard.model_validate_json((folder / CARD).read_bytes())
-        digest = digest_of({name: (folder / name).read_bytes() for name in (TRAIN, HOLDOUT, ANCHORS)})
+        digest = digest_of({name: (folder / name).read_bytes() for name in (f"{part}.jsonl" for part in card.parts)})
     except FileNotFoundError as error:
         raise DataError(
             "there is no whole dataset here.", where=str(folder), fix="Build it, or check a version out with DVC."
@@ -252,6 +280,38 @@ def _divide(persona: Persona, logs: Sequence[Sample], anchors: Sequence[Sample],
         is_new = part == "holdout" and sample.conversation_id in new_ids
         parts[part].append(sample.model_copy(update={"is_new": True}) if is_new else sample)
     return _Parts(parts["train"], parts["holdout"], dict(sorted(left_out.items())))
+
+
+def _usable_bad(
+    persona: Persona, bad: Iterable[BadAnswer], train: Iterable[Sample], held_out: Sequence[Sample]
+) -> tuple[list[BadAnswer], dict[str, int]]:
+    """The bad answers that touch nothing held out and speak against nothing that is learned; others by reason."""
+    held_ids = {sample.conversation_id for sample in held_out}
+    held_texts = {text_key(sample) for sample in held_out}
+    learned = {text_key(sample) for sample in train}
+    usable: list[BadAnswer] = []
+    left_out: Counter[str] = Counter()
+    seen: set[tuple[str, str, str]] = set()
+    # Those with a better answer first: they say more than a copy without one.
+    for answer in sorted(bad, key=lambda item: (item.better is None, item.occurred_at, item.sample_id)):
+        better = answer.corrected()
+        part = part_of(answer.conversation_id, persona.evaluation.holdout_share, persona.id)
+        if part == "holdout" or answer.conversation_id in held_ids:
+            left_out["bad answer of a held-out conversation"] += 1
+        elif text_key(answer) in held_texts or (better and text_key(better) in held_texts):
+            left_out["bad answer with a text that is held out"] += 1
+        elif text_key(answer) in learned:
+            left_out["bad answer with a text of train"] += 1
+        elif text_key(answer) in seen:
+            left_out["bad answer that stands twice"] += 1
+        else:
+            seen.add(text_key(answer))
+            usable.append(answer)
+    return usable, dict(left_out)
+
+
+def _corrected(bad: Iterable[BadAnswer]) -> list[Sample]:
+    return [better for better in (answer.corrected() for answer in bad) if better is not None]
 
 
 def _fill_up(persona: Persona, pool: Sequence[Sample], held_out: Sequence[Sample], *, num_logged: int) -> list[Sample]:

@@ -56,6 +56,9 @@ class RecipeChoice(Frozen):
     start: Literal["base", "champion"] | None = Field(
         default=None, description="begin with a fresh adapter over the base, or go on from the champion's weights"
     )
+    preferences: bool | None = Field(default=None, description="learn from answers marked bad too, where there are any")
+    preference_beta: float | None = Field(default=None, gt=0, le=10)
+    preference_weight: float | None = Field(default=None, gt=0, le=100)
 
 
 class Bootstrap(Frozen):
@@ -184,6 +187,9 @@ class Curation(Frozen):
     max_cluster_share: float = Field(default=0.2, gt=0, le=1, description="of a dataset with answers of one wording")
     max_own_share: float = Field(default=0.3, ge=0, le=1, description="of a dataset answered by an adapter of our own")
     min_own_feedback: float = Field(default=0.5, ge=-1, le=1, description="feedback that makes an own answer true")
+    bad_feedback: float = Field(
+        default=0.0, ge=-1, le=1, description="an answer with feedback below this is a negative example"
+    )
     trusted_sources: tuple[str, ...] = Field(
         default=("operator", "agents", "meeting"), description="written by staff: may bring new topics from few people"
     )

@@ -32,7 +32,10 @@ Line = Literal["live", "replay"]
 
 LIVE: Line = "live"
 REPLAY: Line = "replay"
-Part = Literal["train", "holdout", "anchor"]
+Part = Literal["train", "holdout", "anchor", "preference"]
+
+LEARNED_PARTS: tuple[Part, ...] = ("train", "preference")
+"""The parts that a training learns from; answers marked bad are one of them."""
 
 DECIDED: frozenset[str] = frozenset({"deployed", "won", "kept", "skipped"})
 """The states in which a window stays for good; a failed one is free to be run again."""
@@ -244,18 +247,18 @@ class Journal:
         return sorted({row.conversation_id for row in rows})
 
     def trained_on(self, adapter_version: str) -> list[str]:
-        """The conversations an adapter was trained on (the train part only), by id."""
+        """The conversations an adapter was trained on, bad answers included, by id."""
         learned_from = (
             select(DatasetRowRow.conversation_id)
             .join(WindowRow, _same_dataset())
-            .where(WindowRow.adapter_version == adapter_version, DatasetRowRow.part == "train")
+            .where(WindowRow.adapter_version == adapter_version, DatasetRowRow.part.in_(LEARNED_PARTS))
             .order_by(DatasetRowRow.conversation_id)
         )
         with self._database.read() as session:
             return list(session.scalars(learned_from.distinct()))
 
     def memberships(self, conversation_id: str) -> list[Membership]:
-        """Every dataset version that holds a conversation, and the adapters trained on it (train part only)."""
+        """Every dataset version that holds a conversation, and the adapters that learned from it there."""
         held = select(DatasetRowRow).where(DatasetRowRow.conversation_id == conversation_id)
         ordered = held.order_by(DatasetRowRow.dataset_version, DatasetRowRow.persona_id, DatasetRowRow.sample_id)
         with self._database.read() as session:
@@ -265,7 +268,7 @@ class Journal:
                     dataset_version=row.dataset_version,
                     sample_id=row.sample_id,
                     part=cast(Part, row.part),
-                    adapter_versions=tuple(session.scalars(_adapters_of(row))) if row.part == "train" else (),
+                    adapter_versions=tuple(session.scalars(_adapters_of(row))) if row.part in LEARNED_PARTS else (),
                 )
                 for row in session.scalars(ordered).all()
             ]

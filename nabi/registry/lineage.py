@@ -24,6 +24,7 @@ from nabi.database.tables import (
     SuccessorRow,
     WindowRow,
 )
+from nabi.registry.journal import LEARNED_PARTS
 from nabi.registry.succession import newest_version
 
 CATALOGUE = "bootstrap"
@@ -146,9 +147,9 @@ class Lineage:
             return list(session.scalars(select(older.c.old_version)))
 
     def trained_counts(self, conversation_ids: Collection[str]) -> dict[tuple[str, str], int]:
-        """(persona, dataset version) → how many of these conversations its train part holds."""
+        """(persona, dataset version) → how many of these conversations its learned parts hold."""
         rows = self.samples_of_conversations(conversation_ids)
-        held = {(row.persona_id, row.dataset_version, row.conversation_id) for row in rows if row.part == "train"}
+        held = {(row.persona_id, row.dataset_version, row.conversation_id) for row in rows if row.part in LEARNED_PARTS}
         return Counter((persona_id, version) for persona_id, version, _conversation_id in held)
 
     def retire(self, adapters: Iterable[tuple[str, str, int]], erasure_id: int) -> None:

@@ -140,6 +140,7 @@ def _with_dataset_rows(platform: Platform, traces: Traces) -> Traces:
             samples.add(str(row.get("sample_id", "")))
             personas.add(str(row.get("persona_id", "")))
             texts.update(message["content"] for message in row.get("messages", ()))
+            texts.update(filter(None, [row.get("better")]))
     return replace(
         traces,
         sample_ids=frozenset(samples - {""}),

@@ -10,6 +10,7 @@ from typing import Any
 from nabi.conversations.erasure import REASONS
 from nabi.errors import ConfigError
 from nabi.registry.adapters import is_version_name
+from nabi.registry.journal import LEARNED_PARTS
 from nabi.registry.lineage import SampleTrace
 from nabi.wiring import Platform
 
@@ -107,7 +108,7 @@ def _forward(platform: Platform, kind: str, name: str, samples: list[SampleTrace
     for sample in samples:
         for version in _carriers(parts, sample):
             datasets.setdefault(version, Counter())[sample.part] += 1
-    trained = {(sample.persona_id, sample.dataset_version) for sample in samples if sample.part == "train"}
+    trained = {(sample.persona_id, sample.dataset_version) for sample in samples if sample.part in LEARNED_PARTS}
     return Trace(
         kind=kind,
         id=name,
@@ -175,7 +176,7 @@ def _of_adapter(platform: Platform, name: str, *, all_ids: bool) -> Trace:
         adapters=_adapters(platform, {(version.persona_id, dataset)}, only=name),
         datasets={dataset: dict(Counter(sample.part for sample in samples))},
     )
-    trained = [sample for sample in samples if sample.part == "train"]
+    trained = [sample for sample in samples if sample.part in LEARNED_PARTS]
     return _with_conversations(platform, found, trained, all_ids=all_ids)
 
 

@@ -14,7 +14,7 @@ from nabi.errors import ConfigError, DataError, ModelError
 from nabi.provenance import code_commit, lock_digest
 from nabi.registry.adapters import AdapterVersion, is_version_name
 from nabi.steps.guard import uses_words
-from nabi.steps.train import JOB_RECORD, loss_file
+from nabi.steps.train import JOB_RECORD, loss_file, preferences_file
 from nabi.training.adapter import METADATA, library_versions, load_verified, read_manifest
 from nabi.training.base_model import resolve_base
 from nabi.training.progress import Progress
@@ -148,6 +148,7 @@ def _job_again(
             "models_dir": platform.settings.models,
             "train_file": data / "train.jsonl",
             "holdout_file": loss_file(data),
+            "preferences_file": preferences_file(data) if recorded.preferences_file else None,
             "out_dir": out_dir,
             "start_adapter": platform.registry.folder_of(platform.registry.version(start.name)) if start else None,
             "commit": code_commit(),
@@ -159,8 +160,13 @@ def _job_again(
 def _check_data(version: AdapterVersion, job: TrainingJob, arguments: Mapping[str, Any]) -> None:
     from nabi.training.train import file_digest
 
-    found = {"train_sha256": file_digest(job.train_file), "holdout_sha256": file_digest(job.holdout_file)}
-    if odd := [name for name, digest in found.items() if arguments[name] != digest]:
+    found = {
+        "train_sha256": file_digest(job.train_file),
+        "holdout_sha256": file_digest(job.holdout_file),
+        "preferences_sha256": file_digest(job.preferences_file) if job.preferences_file else None,
+    }
+    # An adapter from before a file could exist was trained without it.
+    if odd := [name for name, digest in found.items() if arguments.get(name) != digest]:
         raise DataError(f"the dataset's files are not those of then ({', '.join(odd)})", where=version.name)
 
 

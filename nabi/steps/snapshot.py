@@ -8,11 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nabi.catalogue.report import feature_report, render
+from nabi.datasets.bad_answers import BadAnswer
 from nabi.datasets.card_pictures import save_card_picture
-from nabi.datasets.files import read_samples
+from nabi.datasets.files import read_rows, read_samples
 from nabi.datasets.snapshot import Snapshot as DatasetSnapshot
 from nabi.datasets.snapshot import build_snapshot, load_snapshot
 from nabi.registry.journal import Part, RowOrigin
+from nabi.steps.bad_answers import bad_answers
 from nabi.steps.bootstrap import bootstrap_pool
 from nabi.steps.collect import curated_logs
 from nabi.steps.guard import uses_words
@@ -27,10 +29,10 @@ def take_snapshot(platform: Platform, filled: Filled) -> Snapshot:
     window = filled.window
     persona = platform.persona(window.persona_id)
     new, learned = curated_logs(platform, window)
-    pool = bootstrap_pool(platform, persona)
+    pool, bad = bootstrap_pool(platform, persona), bad_answers(platform, persona, learned, new)
 
     def build(folder: Path) -> DatasetSnapshot:
-        return build_snapshot(persona, learned.kept, new.kept, pool, datasets_dir=folder)
+        return build_snapshot(persona, learned.kept, new.kept, pool, datasets_dir=folder, bad=bad)
 
     if window.replayed:
         # `datasets/` and `datasets.dvc` are the live line's.
@@ -67,6 +69,8 @@ def _record(
         "data/anchors": built.num_anchors,
         "data/new": filled.num_new,
         "data/bootstrap": built.num_bootstrap,
+        "data/bad_answers": built.num_bad,
+        "data/bad_answers_corrected": built.num_corrected,
         "data/refused": sum(refused.values()),
         **{f"data/refused/{reason.replace(' ', '_')}": num for reason, num in refused.items()},
     }
@@ -105,4 +109,6 @@ def _origins(built: DatasetSnapshot) -> list[RowOrigin]:
         ("holdout", built.holdout_file),
         ("anchor", built.anchors_file),
     )
-    return [RowOrigin(s.sample_id, s.conversation_id, part) for part, path in files for s in read_samples(path)]
+    rows = [RowOrigin(s.sample_id, s.conversation_id, part) for part, path in files for s in read_samples(path)]
+    bad = read_rows(built.preferences_file, BadAnswer) if built.num_bad else []
+    return [*rows, *(RowOrigin(answer.sample_id, answer.conversation_id, "preference") for answer in bad)]

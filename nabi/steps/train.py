@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nabi.datasets.snapshot import PREFERENCES
 from nabi.errors import NabiError
 from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit, lock_digest
@@ -116,6 +117,7 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
         models_dir=platform.settings.models,
         train_file=data / "train.jsonl",
         holdout_file=loss_file(data),
+        preferences_file=preferences_file(data) if recipe.preferences else None,
         recipe=recipe,
         seed=platform.settings.seed,
         out_dir=platform.registry.candidate_folder(persona.id, label),
@@ -152,6 +154,12 @@ def loss_file(data: Path) -> Path:
     return holdout if holdout.is_file() and holdout.stat().st_size else data / "anchors.jsonl"
 
 
+def preferences_file(data: Path) -> Path | None:
+    """The answers marked bad; None where there are none, or a deletion left none."""
+    path = data / PREFERENCES
+    return path if path.is_file() and path.stat().st_size else None
+
+
 def _record(platform: Platform, job: TrainingJob) -> dict[str, str]:
     """What a repetition of this training has to meet, beside its arguments (requirement C7)."""
     return {
@@ -171,6 +179,7 @@ def _params(job: TrainingJob) -> dict[str, object]:
         "dataset_version": job.dataset_version,
         "commit": job.commit,
         "start": job.start_adapter.name if job.start_adapter else "base",
+        "learns_from_bad_answers": job.preferences_file is not None,
         **recipe,
     }
 
@@ -188,6 +197,9 @@ def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: Train
     record = {**measured, "tokenizer_sha256": manifest.tokenizer_sha256, "hardware": hardware}
     platform.tracker.log_tags(run_id, record)
     platform.tracker.log_curve(run_id, [(step, "train/loss", loss) for step, loss in result.losses])
+    if result.preference_losses:
+        curve = [(step, "train/preference_loss", loss) for step, loss in result.preference_losses]
+        platform.tracker.log_curve(run_id, curve)
     figures = {
         "train/final_loss": result.train_loss,
         "holdout/loss": result.holdout_loss,
@@ -199,5 +211,10 @@ def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: Train
         "train/seconds": result.seconds,
         "train/rows": result.rows,
         "train/resumed_at": result.resumed_at,
+        "train/bad_answers": result.num_bad,
+        "train/bad_answers_corrected": result.num_pairs,
+        "train/preference_accuracy_before": result.preference_accuracy_before,
+        "train/preference_accuracy": result.preference_accuracy,
+        "train/bad_made_rarer": result.bad_made_rarer,
     }
     platform.tracker.log_metrics(run_id, {name: value for name, value in figures.items() if value is not None})

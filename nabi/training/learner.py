@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from nabi.errors import ModelError
 from nabi.training.checkpoint import Checkpoint
 from nabi.training.order import epoch_order
+from nabi.training.preference import places_of_step
 from nabi.training.recipe import Recipe, learning_rate
 from nabi.training.tokenise import TokenisedSample
 
@@ -31,17 +33,30 @@ class Learner:
         adapter: its name inside the model.
         model: PEFT's model that holds the adapter.
         samples: what to learn from.
+        num_bad: how many bad answers it learns from beside them.
         seed: of orders and dropout.
     """
 
     def __init__(
-        self, model: Any, adapter: str, samples: Sequence[TokenisedSample], recipe: Recipe, *, seed: int, device: str
+        self,
+        model: Any,
+        adapter: str,
+        samples: Sequence[TokenisedSample],
+        recipe: Recipe,
+        *,
+        num_bad: int,
+        seed: int,
+        device: str,
     ) -> None:
         self.adapter = adapter
         self.recipe = recipe
         self.samples = samples
         self.step = 0
         self.losses: list[tuple[int, float]] = []
+        self.num_bad = num_bad
+        self.preference_losses: list[tuple[int, float]] = []
+        self.reference: Tensor | None = None
+        """Log-probabilities of the bad answers and of the better ones before the first step."""
         self.holdout_before: float | None = None
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.epochs_without_better = 0
@@ -78,19 +93,33 @@ class Learner:
         start = within * self.recipe.samples_a_step
         return [self.samples[place] for place in self._order[start : start + self.recipe.samples_a_step]]
 
+    def next_bad(self) -> list[int]:
+        """The places of the bad answers that fall on the coming step."""
+        return places_of_step(self.num_bad, self.step, self.steps_an_epoch, self._place.seed)
+
+    @contextmanager
+    def without_dropout(self) -> Iterator[None]:
+        """Nothing is dropped inside: what is compared with the beginning must not differ from it by chance."""
+        self._place.drops = False
+        try:
+            yield
+        finally:
+            self._place.drops = True
+
     def begin_part(self, part: int) -> None:
         """Say which part of the step is computed next, for the random numbers."""
         self._place.step, self._place.part = self.step, part
 
-    def learn(self, loss: float) -> None:
-        """Take the step for which the gradients lie ready.
+    def learn(self, loss: float, preference_loss: float | None) -> None:
+        """Take the step for which the gradients lie ready; None where no bad answer fell on it.
 
         Raises:
-            ModelError: the loss is no number any more.
+            ModelError: a loss is no number any more.
         """
-        if not math.isfinite(loss):
+        odd = next((value for value in (loss, preference_loss or 0.0) if not math.isfinite(value)), None)
+        if odd is not None:
             raise ModelError(
-                f"the loss became {loss} at step {self.step + 1} of {self.num_steps}",
+                f"the loss became {odd} at step {self.step + 1} of {self.num_steps}",
                 fix=f"Lower the learning rate (now {self.recipe.learning_rate:g}) or look for broken samples.",
             )
         nn.utils.clip_grad_norm_(self._weights.values(), MAX_NORM)
@@ -100,6 +129,8 @@ class Learner:
         self._optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.losses.append((self.step, loss))
+        if preference_loss is not None:
+            self.preference_losses.append((self.step, preference_loss))
 
     def note_holdout(self, loss: float | None) -> None:
         """Weigh an epoch by its holdout loss: the best weights are remembered, patience may come to its end."""
@@ -141,8 +172,11 @@ class Learner:
             tensors[f"square/{name}"] = state["exp_avg_sq"].cpu()
             if self.best is not None:
                 tensors[f"best/{name}"] = self.best[1][name].cpu()
+        if self.reference is not None:
+            tensors["reference"] = self.reference.cpu()
         facts = {
             "losses": self.losses,
+            "preference_losses": self.preference_losses,
             "holdout_before": self.holdout_before,
             "best": self.best[0] if self.best else None,
             "epochs_without_better": self.epochs_without_better,
@@ -155,10 +189,12 @@ class Learner:
         tensors, facts = saved.tensors, saved.facts
         self.step = saved.step
         self.losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
+        self.preference_losses = [(int(step), float(loss)) for step, loss in facts["preference_losses"]]
         self.holdout_before = facts["holdout_before"]
         self.epochs_without_better = facts["epochs_without_better"]
         self.stopped = facts["stopped"]
         self._order = tensors["order"].tolist()
+        self.reference = tensors.get("reference")
         self._orders.set_state(tensors["random"])
         with torch.no_grad():
             for name, weight in self._weights.items():
@@ -190,6 +226,7 @@ class _Place:
         self.seed = seed
         self.step = 0
         self.part = 0
+        self.drops = True
 
 
 class _PlacedDropout(nn.Module):
@@ -207,9 +244,9 @@ class _PlacedDropout(nn.Module):
         self._random = torch.Generator(device)
 
     def forward(self, values: Tensor) -> Tensor:
-        if not self.training:
-            return values
         place = self._place
+        if not self.training or not place.drops:
+            return values
         # The shape, since a step's common prefix and the rest of its rows come through here one after the other.
         text = f"{place.seed}/{place.step}/{place.part}/{self._number}/{tuple(values.shape)}"
         self._random.manual_seed(zlib.crc32(text.encode()))

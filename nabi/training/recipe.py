@@ -48,6 +48,13 @@ class Recipe(Frozen):
     continued_rate: float = Field(
         default=1.0, gt=0, le=1, description="share of the learning rate where it goes on from the champion's weights"
     )
+    preferences: bool = Field(default=True, description="learn from answers marked bad too, where the dataset has any")
+    preference_beta: float = Field(
+        default=0.1, gt=0, le=10, description="how firmly preferences hold the model to where it began (trl's beta)"
+    )
+    preference_weight: float = Field(
+        default=1.0, gt=0, le=100, description="of a step's preference loss beside its loss per learned token"
+    )
     origins: dict[str, str] = Field(default_factory=dict, description="where each value came from")
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nabi.datasets.bad_answers import BadAnswer
 from nabi.datasets.samples import Sample, chat_messages
 from nabi.errors import DataError
 
@@ -27,6 +28,14 @@ class TokenisedSample:
     sample_id: str
     input_ids: list[int]
     labels: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenisedBadAnswer:
+    """What was said and, where somebody told, what should have been, after the same prompt; only the answer counts."""
+
+    bad: TokenisedSample
+    better: TokenisedSample | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,29 @@ def tokenise_samples(
     if too_long:
         logger.warning("%d samples over %d tokens were left out: %s", len(too_long), max_length, too_long)
     return Tokenised(tuple(kept), tuple(too_long))
+
+
+def tokenise_bad_answers(
+    tokenizer: Any, answers: Sequence[BadAnswer], *, system_prompt: str, uses_facts: bool, max_length: int
+) -> list[TokenisedBadAnswer]:
+    """Tokenise bad answers. One that is longer than `max_length`, or whose better one is, is left out and named."""
+
+    def tokenise(sample: Sample) -> TokenisedSample:
+        messages = chat_messages(system_prompt, sample.messages, sample.facts if uses_facts else None)
+        return TokenisedSample(sample.sample_id, *encode_answer(tokenizer, messages, last_only=True))
+
+    kept: list[TokenisedBadAnswer] = []
+    too_long: list[str] = []
+    for answer in answers:
+        corrected = answer.corrected()
+        made = TokenisedBadAnswer(tokenise(answer), tokenise(corrected) if corrected else None)
+        if max(len(row.input_ids) for row in (made.bad, made.better) if row) > max_length:
+            too_long.append(answer.sample_id)
+        else:
+            kept.append(made)
+    if too_long:
+        logger.warning("%d bad answers over %d tokens were left out: %s", len(too_long), max_length, too_long)
+    return kept
 
 
 def encode_answer(

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import psutil
 from pydantic import Field
 
 from nabi.conversations.records import Frozen
-from nabi.datasets.files import read_samples
+from nabi.datasets.bad_answers import BadAnswer
+from nabi.datasets.files import read_rows, read_samples
 from nabi.datasets.samples import Sample
 from nabi.errors import DataError, ModelError, NabiError, OutOfMemory, TransientError
 from nabi.training.adapter import (
@@ -49,12 +50,18 @@ from nabi.training.libraries import require_libraries
 from nabi.training.plan import Plan, plan_training, this_machine
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe
-from nabi.training.tokenise import Tokenised, tokenise_samples
+from nabi.training.tokenise import Tokenised, TokenisedBadAnswer, tokenise_bad_answers, tokenise_samples
 
 if TYPE_CHECKING:
     from nabi.training.trainer import Fitted
 
 logger = logging.getLogger(__name__)
+
+
+class _Limits(TypedDict):
+    system_prompt: str
+    uses_facts: bool
+    max_length: int
 
 
 class TrainingJob(Frozen):
@@ -67,6 +74,7 @@ class TrainingJob(Frozen):
     models_dir: Path
     train_file: Path
     holdout_file: Path
+    preferences_file: Path | None = Field(default=None, description="answers marked bad; None: none are learned from")
     recipe: Recipe
     seed: int
     out_dir: Path
@@ -80,7 +88,12 @@ class TrainingJob(Frozen):
 
 
 class TrainingResult(Frozen):
-    """What a training made. Losses are in nats per token that is learned."""
+    """What a training made. Losses are in nats per token that is learned.
+
+    The preference figures are None or empty without bad answers: `preference_accuracy` is the share of those with a
+    better answer in which that one is likelier per token, `bad_made_rarer` the share of all of them that became less
+    likely.
+    """
 
     adapter_dir: Path
     digest: str
@@ -96,6 +109,12 @@ class TrainingResult(Frozen):
     resumed_at: int
     seconds: float
     hardware: dict[str, str]
+    num_bad: int = 0
+    num_pairs: int = 0
+    preference_losses: list[tuple[int, float]] = Field(default_factory=list)
+    preference_accuracy_before: float | None = None
+    preference_accuracy: float | None = None
+    bad_made_rarer: float | None = None
 
 
 def train_adapters(
@@ -142,6 +161,7 @@ def train_adapter(job: TrainingJob, on_progress: Progress, bases: LoadedBases | 
     started = time.monotonic()
     threads = job.threads or len(os.sched_getaffinity(0))
     train, holdout = read_samples(job.train_file), read_samples(job.holdout_file)
+    bad = read_rows(job.preferences_file, BadAnswer) if job.preferences_file else []
     if not train:
         raise DataError("there are no samples to train on", where=str(job.train_file), fix="Collect conversations.")
     ref = resolve_base(job.base_model, job.models_dir)
@@ -162,9 +182,11 @@ def train_adapter(job: TrainingJob, on_progress: Progress, bases: LoadedBases | 
         _borrowed(bases or LoadedBases(), ref, plan, threads) as base,
     ):
         learned, held = _tokenise(job, base, train), _tokenise(job, base, holdout) if holdout else None
-        fitted = _fit(job, base, learned, held, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
+        marked = tokenise_bad_answers(base.tokenizer, bad, **_limits(job, base))
+        fitted = _fit(job, base, learned, held, marked, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
         seconds = time.monotonic() - started
         result = _result(job, fitted, learned, rows=rows, num_read=len(train), seconds=seconds, device=base.device)
+        result = result.model_copy(update=_preference_figures(fitted, marked))
         digest = _save(folder, provenance, base, fitted, result)
         fitted.model.unload()
         verify_adapter(folder, ref)
@@ -192,6 +214,7 @@ def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Pro
             "uses_facts": job.uses_facts,
             "train_sha256": file_digest(job.train_file),
             "holdout_sha256": file_digest(job.holdout_file),
+            "preferences_sha256": file_digest(job.preferences_file) if job.preferences_file else None,
             "start_sha256": read_manifest(job.start_adapter).weights_sha256 if job.start_adapter else None,
         },
         libraries=library_versions(),
@@ -219,13 +242,15 @@ def _finished(job: TrainingJob, ref: BaseRef, provenance: Provenance) -> Trainin
 
 
 def _tokenise(job: TrainingJob, base: LoadedBase, samples: list[Sample]) -> Tokenised:
-    return tokenise_samples(
-        base.tokenizer,
-        samples,
-        system_prompt=job.system_prompt,
-        uses_facts=job.uses_facts,
-        max_length=min(job.recipe.max_length, context_length(base.model)),
-    )
+    return tokenise_samples(base.tokenizer, samples, **_limits(job, base))
+
+
+def _limits(job: TrainingJob, base: LoadedBase) -> _Limits:
+    return {
+        "system_prompt": job.system_prompt,
+        "uses_facts": job.uses_facts,
+        "max_length": min(job.recipe.max_length, context_length(base.model)),
+    }
 
 
 def _fit(
@@ -233,6 +258,7 @@ def _fit(
     base: LoadedBase,
     learned: Tokenised,
     held: Tokenised | None,
+    marked: Sequence[TokenisedBadAnswer],
     *,
     rows: int,
     checkpoints: Checkpoints,
@@ -246,6 +272,7 @@ def _fit(
         learned.samples,
         held.samples if held else (),
         job.recipe,
+        bad=marked,
         start=load_verified(job.start_adapter, base.ref)[1] if job.start_adapter else None,
         seed=job.seed,
         rows=rows,
@@ -273,6 +300,18 @@ def _result(
         seconds=seconds,
         hardware=hardware(device),
     )
+
+
+def _preference_figures(fitted: Fitted, marked: Sequence[TokenisedBadAnswer]) -> dict[str, object]:
+    before, after = fitted.won_before, fitted.won_after
+    return {
+        "num_bad": len(marked),
+        "num_pairs": sum(answer.better is not None for answer in marked),
+        "preference_losses": list(fitted.preference_losses),
+        "preference_accuracy_before": before.pairs if before else None,
+        "preference_accuracy": after.pairs if after else None,
+        "bad_made_rarer": after.rarer if after else None,
+    }
 
 
 def _save(folder: Path, provenance: Provenance, base: LoadedBase, fitted: Fitted, result: TrainingResult) -> str:

@@ -6,7 +6,7 @@ the numbers are those of transformers' `Trainer` (AdamW, clipping to 1, loss per
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ from nabi.training.base_model import LoadedBase, precision
 from nabi.training.checkpoint import Checkpoints
 from nabi.training.learner import Learner
 from nabi.training.loss import collate, mean_loss, token_losses
+from nabi.training.preference import Won, judge, log_probabilities, preference_losses
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe, lora_config
-from nabi.training.tokenise import IGNORED, TokenisedSample
+from nabi.training.tokenise import IGNORED, TokenisedBadAnswer, TokenisedSample
 
 # On rows this short plain attention trains 1.2 times as fast as the fused kernel, whose backward pass is slow on a
 # CPU; on long ones its memory grows with the square of the length.
@@ -31,10 +32,16 @@ _ADAPTER = "default"
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained adapter still in memory, and what the training measured (losses in nats per learned token)."""
+    """A trained adapter still in memory, and what the training measured (losses in nats per learned token).
+
+    `preference_losses` are of the steps on which bad answers fell; `won_before` and `won_after` are None without any.
+    """
 
     model: Any
     losses: tuple[tuple[int, float], ...]
+    preference_losses: tuple[tuple[int, float], ...]
+    won_before: Won | None
+    won_after: Won | None
     train_loss: float
     holdout_before: float | None
     holdout_after: float | None
@@ -48,6 +55,7 @@ def fit(
     holdout: Sequence[TokenisedSample],
     recipe: Recipe,
     *,
+    bad: Sequence[TokenisedBadAnswer],
     start: Mapping[str, Tensor] | None,
     seed: int,
     rows: int,
@@ -56,8 +64,10 @@ def fit(
 ) -> Fitted:
     """Train an adapter over `base`, whose weights stay as they are.
 
-    `start` holds an adapter's weights to go on from, under PEFT's names; None begins afresh. `rows` are computed at
-    once; fewer rows need less memory and give the same step. The same base, start, samples, recipe, seed, rows,
+    A step's loss is the mean per learned token of its samples, and `preference_weight` times the mean preference loss
+    of the `bad` answers that fall on it. `start` holds an adapter's weights to go on from, under PEFT's names; None
+    begins afresh. `rows` are computed at once (of a bad answer and its better one always both); fewer rows need less
+    memory and give the same step. The same base, start, samples, recipe, seed, rows,
     precision and number of threads give the same bits on a CPU, however often the training was killed between.
 
     Raises:
@@ -67,23 +77,29 @@ def fit(
     if start is not None:
         # What is known already needs no steps as large as those that learned it.
         recipe = recipe.model_copy(update={"learning_rate": recipe.learning_rate * recipe.continued_rate})
-    _prepare(base, recipe, max(len(sample.input_ids) for sample in train))
+    both = [row for answer in bad for row in (answer.bad, answer.better) if row is not None]
+    _prepare(base, recipe, max(len(sample.input_ids) for sample in (*train, *both)))
     set_seed(seed)
     model = _with_adapter(base, recipe)
     if start is not None:
         _go_on_from(model, start)
-    learner = Learner(model, _ADAPTER, train, recipe, seed=seed, device=base.device)
+    learner = Learner(model, _ADAPTER, train, recipe, num_bad=len(bad), seed=seed, device=base.device)
     saved = checkpoints.newest()
     if saved is None:
         learner.holdout_before = _holdout_loss(model, base, holdout, rows)
+        learner.reference = _thinks(model, base, bad, rows)
     else:
         learner.restore(saved)
         on_progress(learner.step / learner.num_steps, f"goes on after step {learner.step}/{learner.num_steps}")
-    _train(model, base, learner, holdout, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
+    _train(model, base, learner, bad, holdout, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
     best = learner.take_best()
+    then, now = learner.reference, _thinks(model, base, bad, rows)
     return Fitted(
         model=model,
         losses=tuple(learner.losses),
+        preference_losses=tuple(learner.preference_losses),
+        won_before=None if then is None else judge(bad, then, then),
+        won_after=None if then is None or now is None else judge(bad, then, now),
         train_loss=learner.train_loss(),
         holdout_before=learner.holdout_before,
         holdout_after=_holdout_loss(model, base, holdout, rows) if best is None else best,
@@ -105,6 +121,7 @@ def _train(
     model: Any,
     base: LoadedBase,
     learner: Learner,
+    bad: Sequence[TokenisedBadAnswer],
     holdout: Sequence[TokenisedSample],
     *,
     rows: int,
@@ -114,7 +131,8 @@ def _train(
     model.train()
     while not learner.done:
         loss = _gradients(model, base, learner, rows)
-        learner.learn(loss)
+        preference_loss = _preference_gradients(model, base, learner, bad, rows) if bad else None
+        learner.learn(loss, preference_loss)
         if learner.at_epoch_end and learner.recipe.early_stopping is not None:
             learner.note_holdout(_holdout_loss(model, base, holdout, rows))
         if not learner.done and checkpoints.due(learner.step):
@@ -135,6 +153,50 @@ def _gradients(model: Any, base: LoadedBase, learner: Learner, rows: int) -> flo
         share.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         loss += share.detach()
     return float(loss)
+
+
+def _preference_gradients(
+    model: Any, base: LoadedBase, learner: Learner, bad: Sequence[TokenisedBadAnswer], rows: int
+) -> float | None:
+    """Add those of the bad answers that fall on the coming step; their mean preference loss, None without any."""
+    places = learner.next_bad()
+    if not places or learner.reference is None:
+        return None
+    recipe, total = learner.recipe, 0.0
+    with learner.without_dropout():
+        for some in _pieces(places, rows):
+            answers = [bad[place] for place in some]
+            then = learner.reference[some].to(base.device)
+            with torch.autocast(base.device, torch.bfloat16, enabled=precision(base.device) == "bfloat16"):
+                now = log_probabilities(model, answers, pad_id=base.tokenizer.pad_token_id, device=base.device)
+            paired = torch.tensor([answer.better is not None for answer in answers], device=base.device)
+            share = preference_losses(now - then, paired, recipe.preference_beta).sum() / len(places)
+            (recipe.preference_weight * share).backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            total += float(share.detach())
+    return total
+
+
+def _thinks(model: Any, base: LoadedBase, bad: Sequence[TokenisedBadAnswer], rows: int) -> Tensor | None:
+    """Log-probabilities of the bad answers and the better ones (see `log_probabilities`); None without any."""
+    if not bad:
+        return None
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            log_probabilities(
+                model, [bad[place] for place in some], pad_id=base.tokenizer.pad_token_id, device=base.device
+            ).cpu()
+            for some in _pieces(range(len(bad)), rows)
+        ]
+    model.train(was_training)
+    return torch.cat(parts)
+
+
+def _pieces(places: Sequence[int], rows: int) -> Iterator[Sequence[int]]:
+    """Places of bad answers that are computed at once: each may be two rows."""
+    size = max(1, rows // 2)
+    return (places[start : start + size] for start in range(0, len(places), size))
 
 
 def _row(sample: TokenisedSample) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from nabi.conversations.store import SetApart
 from nabi.errors import ConfigError, DataError
 from nabi.settings import Settings
 from nabi.steps.collect import curated_logs, keep_usable
-from nabi.steps.review import drop, look, release
+from nabi.steps.review import correct, drop, look, mark_bad, release
 from nabi.steps.window import Collected, Window
 from nabi.wiring import Platform
 
@@ -115,3 +115,46 @@ def test_dropping_a_refused_row_leaves_the_conversation_whose_id_it_wanted(platf
 def test_an_unknown_number_is_named(platform: Platform) -> None:
     with pytest.raises(ConfigError, match="number 7"):
         look(platform, 7)
+
+
+def test_a_correction_takes_the_answers_place_and_the_old_one_is_kept_as_bad(platform: Platform) -> None:
+    delivered = said("c", "떡볶이는 싫어요 정말로.", adapter_version="bot--v1", feedback=1.0)
+    platform.store.add([delivered])
+    correct(platform, "c", " 해맑은분식에서 떡볶이 4,500원 어때요? ", who="mina")
+    held = platform.store.get("c")
+    assert held is not None
+    assert (held.messages[-1].content, held.golden) == ("해맑은분식에서 떡볶이 4,500원 어때요?", True)
+    assert (held.adapter_version, held.feedback) == (None, None)
+    assert platform.store.replaced("bot") == {"c": [delivered]}
+    (apart,) = platform.store.set_apart_of("c")
+    assert (apart.decision, apart.decided_by) == ("corrected", "mina")
+    assert platform.store.add([delivered]).refused == (), "an old delivery undoes nothing"
+    assert platform.store.get("c") == held
+    assert not platform.store.react("c", -1.0), "a reaction to the old answer says nothing of the new one"
+    with pytest.raises(DataError, match="golden"):
+        mark_bad(platform, "c")
+    with pytest.raises(DataError, match="better answer stands"):
+        release(platform, [apart.id or 0], who="mina")
+
+
+def test_a_correction_that_curation_would_refuse_changes_nothing(platform: Platform) -> None:
+    platform.store.add([said("c", "떡볶이는 싫어요 정말로."), said("no", "네, 좋아요 그래요.", consent=Consent())])
+    for name, answer, why in (
+        ("c", "ㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋㅋ", "quality"),
+        ("c", "", "another text"),
+        ("c", "떡볶이는 싫어요 정말로. ", "another text"),
+        ("no", "해맑은분식에서 떡볶이 4,500원 어때요?", "consent"),
+        ("nobody", "해맑은분식에서 떡볶이 4,500원 어때요?", "no such conversation"),
+    ):
+        with pytest.raises(DataError, match=why):
+            correct(platform, name, answer, who="mina")
+    assert platform.store.replaced("bot") == {}
+
+
+def test_an_operator_marks_an_answer_bad(platform: Platform) -> None:
+    platform.store.add([said("c", "떡볶이는 싫어요 정말로.")])
+    mark_bad(platform, "c")
+    held = platform.store.get("c")
+    assert held is not None
+    assert held.feedback == -1.0
+    assert kept(platform) == set()
