@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/preferences.py [--seeds 1 2] [--beta 0.1] [--weight 1.0] [--models DIR]
 
-The logs carry a habit: half of their answers recommend cola at the end. For 30 other questions an operator has written
+The logs carry a habit: nine of ten answers recommend cola at the end. For 30 other questions an operator has written
 the answer without it; both adapters imitate these corrections, as any better answer, and only one also learns that they
 are better than what was said. Then both answer 60 questions of neither kind, and the answers with cola are counted, and
 those that name the dish that was asked for. Beside them the loss on held-out answers without cola.
@@ -76,7 +76,7 @@ def measure(numbers: list[int], folder: Path, arguments: argparse.Namespace, see
     """Trains one adapter and asks it; its figures as cells of a row."""
     logged, corrected, asked, held = numbers[:90], numbers[90:120], numbers[120:180], numbers[180:]
     good = {number: question_and_answer(number)[2] for number in numbers}
-    train = [sample(number, good[number] + (HABIT if place % 2 else "")) for place, number in enumerate(logged)]
+    train = [sample(number, good[number] + (HABIT if place % 10 else "")) for place, number in enumerate(logged)]
     train += [sample(number, good[number]) for number in corrected]
     bad = [BadAnswer(**dict(sample(number, good[number] + HABIT)), better=good[number]) for number in corrected]
     files = {"train": train, "holdout": [sample(number, good[number]) for number in held], "preferences": bad}
