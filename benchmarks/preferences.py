@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,7 +80,11 @@ def measure(numbers: list[int], folder: Path, arguments: argparse.Namespace, see
     train = [sample(number, good[number] + (HABIT if place % 10 else "")) for place, number in enumerate(logged)]
     train += [sample(number, good[number]) for number in corrected]
     bad = [BadAnswer(**dict(sample(number, good[number] + HABIT)), better=good[number]) for number in corrected]
-    files = {"train": train, "holdout": [sample(number, good[number]) for number in held], "preferences": bad}
+    files: dict[str, Sequence[Sample]] = {
+        "train": train,
+        "holdout": [sample(number, good[number]) for number in held],
+        "preferences": bad,
+    }
     for name, rows in files.items():
         (folder / f"{name}.jsonl").write_bytes(write_lines(rows))
     base = resolve_base("tiny-ko", arguments.models)
