@@ -25,6 +25,7 @@ class Installation:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.seconds = 0.0
         (home / "sample_data.xlsx").symlink_to(ROOT / "sample_data.xlsx")
         self.environment = {
             **os.environ,
@@ -57,7 +58,10 @@ class Installation:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, str]]:
     """The tour, played once."""
     installation = Installation(tmp_path_factory.mktemp("tour"))
-    yield installation, installation.nabi("tour", str(ROOT / "examples" / "tour.yaml"))
+    begun = time.monotonic()
+    printed = installation.nabi("tour", str(ROOT / "examples" / "tour.yaml"))
+    installation.seconds = time.monotonic() - begun
+    yield installation, printed
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +153,7 @@ def test_playing_it_again_is_fast_and_changes_nothing(
     installation = played[0]
     begun = time.monotonic()
     installation.nabi("tour", str(ROOT / "examples" / "tour.yaml"))
-    assert time.monotonic() - begun < 120
+    assert time.monotonic() - begun < installation.seconds / 2  # a share: how busy the machine is, is nobody's fault
     assert installation.json("backfill", *WINDOWS) == windows
 
 
