@@ -92,7 +92,7 @@ class LocalPlatform:
             if port_is_taken(server.port):
                 raise ConfigError(
                     f"port {server.port} is taken, so {server.name} cannot start",
-                    fix=f"Stop what listens there or set {_port_setting(server)}.",
+                    fix=f"Stop what listens there or set {server.port_setting}.",
                 )
 
     def _start_supervisor(self) -> subprocess.Popen[bytes]:
@@ -166,10 +166,6 @@ class LocalPlatform:
             console.print(f"login    the passwords lie in {folder}, the user is {USER}")
         console.print(f"         chat: the tokens lie in {folder} (chat.token, operator.token)")
         console.print("Ctrl-C stops everything.")
-
-
-def _port_setting(server: Server) -> str:
-    return "NABI_SERVE_PORT" if server.name == "chat" else f"NABI_{server.name.upper()}_PORT"
 
 
 def _end_process(process: subprocess.Popen[bytes], meanwhile: Callable[[], None] = lambda: None) -> None:

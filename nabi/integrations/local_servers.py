@@ -31,10 +31,11 @@ _STOP_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A command that serves HTTP on 127.0.0.1."""
+    """A command that serves HTTP on 127.0.0.1. `port_setting` is the variable that gives it another port."""
 
     name: str
     port: int
+    port_setting: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     health_path: str = "/"
@@ -76,6 +77,7 @@ def prefect_server(settings: Settings, port: int) -> Server:
     return Server(
         name="prefect",
         port=port,
+        port_setting="NABI_PREFECT_PORT",
         command=(sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)),
         environment=environment,
         health_path="/api/health",
@@ -112,6 +114,7 @@ def mlflow_server(settings: Settings, port: int) -> Server:
     return Server(
         name="mlflow",
         port=port,
+        port_setting="NABI_MLFLOW_PORT",
         command=(sys.executable, "-m", "mlflow", "server", *arguments, "--serve-artifacts"),
         environment={
             "MLFLOW_BACKEND_STORE_URI": settings.mlflow,
@@ -130,6 +133,7 @@ def chat_server(settings: Settings) -> Server:
     return Server(
         name="chat",
         port=settings.serve_port,
+        port_setting="NABI_SERVE_PORT",
         command=(sys.executable, "-m", "nabi.cli", "serve", "--port", str(settings.serve_port)),
         # Threads that spin while they wait would take the cores from a training.
         environment={"OMP_WAIT_POLICY": "PASSIVE"},

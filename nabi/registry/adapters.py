@@ -131,6 +131,22 @@ class AdapterRegistry:
         known = ", ".join(v.name for v in versions) or "none yet"
         raise ConfigError(f"there is no adapter {name}", fix=f"Known versions: {known}.")
 
+    def version_called(self, persona_id: str, name: str) -> AdapterVersion:
+        """A persona's version as people call it: `v3`, `3` or `nabiyam--v3`.
+
+        Raises:
+            ConfigError: it is no version's name, another persona's, or there is none of it.
+        """
+        number = name.removeprefix(f"{persona_id}--").removeprefix("v")
+        if not number.isascii() or not number.isdigit():
+            known = ", ".join(version.name for version in self.versions(persona_id))
+            raise ConfigError(
+                f"this is no adapter version of {persona_id}.",
+                where=name,
+                fix=f"Write one of: {known or 'there are none yet'}.",
+            )
+        return self.version(version_name(persona_id, int(number)))
+
     def folder_of(self, version: AdapterVersion) -> Path:
         """The adapter's files on this machine, fetched from the artifact store when they are not here."""
         local = self._local(version.persona_id, version.number)

@@ -9,7 +9,6 @@ from pathlib import Path
 from nabi.errors import ConfigError
 from nabi.evaluation.gate import Contender
 from nabi.evaluation.preference import Pair, Preference, Vote, blind_pairs, preference
-from nabi.registry.adapters import version_name
 from nabi.steps.evaluate import BASE, load_contenders, prompts_of
 from nabi.steps.guard import uses_words
 from nabi.wiring import Platform
@@ -41,12 +40,12 @@ def open_set(platform: Platform, persona_id: str, adapter: str | None, num: int)
         num: prompts at most.
 
     Raises:
-        ConfigError: no such evaluation, or the two say the same everywhere.
+        ConfigError: no such version or evaluation, or the two say the same everywhere.
     """
     persona = platform.persona(persona_id)
     folder = platform.settings.state / "evaluations" / persona_id
     evaluated = [version for version in platform.registry.versions(persona_id) if (folder / version.name).is_dir()]
-    wanted = version_name(persona_id, int(adapter.rsplit("v", maxsplit=1)[-1])) if adapter else None
+    wanted = platform.registry.version_called(persona_id, adapter).name if adapter else None
     found = [version for version in evaluated if wanted in (None, version.name)]
     if not found:
         raise ConfigError(

@@ -9,7 +9,6 @@ from nabi.errors import ConfigError
 from nabi.evaluation.gate import Contender, Verdict, decide
 from nabi.evaluation.plot import save_comparison_plot, save_gain_plot
 from nabi.evaluation.report import gate_report
-from nabi.registry.adapters import AdapterVersion, version_name
 from nabi.steps.evaluate import BASE, measure_with, open_engine, planted_in_logs, prompts_of
 from nabi.steps.guard import uses_words
 from nabi.wiring import Platform
@@ -47,7 +46,8 @@ def compare(platform: Platform, persona_id: str, old: str, new: str) -> Compared
         ConfigError: no such version, the same twice, or neither is an adapter.
     """
     persona = platform.persona(persona_id)
-    versions = [_version(platform, persona_id, name) for name in (old, new)]
+    registry = platform.registry
+    versions = [None if name == BASE else registry.version_called(persona_id, name) for name in (old, new)]
     names = [version.name if version else BASE for version in versions]
     younger = max((version for version in versions if version), key=lambda version: version.number, default=None)
     if younger is None or names[0] == names[1]:
@@ -73,16 +73,3 @@ def compare(platform: Platform, persona_id: str, old: str, new: str) -> Compared
     for path in sorted(folder.iterdir()):
         platform.tracker.log_file(younger.run_id, path, f"evaluation/compare-{label}")
     return compared
-
-
-def _version(platform: Platform, persona_id: str, name: str) -> AdapterVersion | None:
-    """None for the base."""
-    if name == BASE:
-        return None
-    number = name.removeprefix(f"{persona_id}--").removeprefix("v")
-    if not number.isascii() or not number.isdigit():
-        known = ", ".join(version.name.rsplit("--")[-1] for version in platform.registry.versions(persona_id))
-        raise ConfigError(
-            "this is no adapter version.", where=name, fix=f"Write one of: {known or 'there are none yet'}."
-        )
-    return platform.registry.version(version_name(persona_id, int(number)))

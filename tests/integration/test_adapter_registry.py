@@ -43,6 +43,21 @@ def test_versions_are_numbered_and_keep_their_files(registry: AdapterRegistry, t
     assert registry.version("bot--v2").dataset_version == "data-b2"
 
 
+@pytest.mark.parametrize("name", ["v2", "2", "bot--v2"])
+def test_a_version_is_found_as_people_call_it(registry: AdapterRegistry, tracker: Tracker, name: str) -> None:
+    make_version(registry, tracker, "a1"), make_version(registry, tracker, "b2")
+    assert registry.version_called("bot", name).name == "bot--v2"
+
+
+@pytest.mark.parametrize("name", ["newest", "", "other--v2", "v-2", "v²"])
+def test_what_is_no_version_of_the_persona_is_refused_with_those_there_are(
+    registry: AdapterRegistry, tracker: Tracker, name: str
+) -> None:
+    make_version(registry, tracker, "a1")
+    with pytest.raises(ConfigError, match=r"this is no adapter version of bot\. Write one of: bot--v1\."):
+        registry.version_called("bot", name)
+
+
 def test_registering_the_same_adapter_again_makes_no_second_version(
     registry: AdapterRegistry, tracker: Tracker
 ) -> None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
-from minute_base import build_tiny_base
-from small_platform import NOON, plant_small_home
+from small_platform import NOON
+from taught_platform import taught_platform
 
 from nabi.personas.model import RolloutPlan
 from nabi.registry.answers import AnswerRecord
-from nabi.registry.leases import persona_lease
 from nabi.registry.rollouts import Rollout
 from nabi.steps import bootstrap, collect, conclude, evaluate, go_live, snapshot, train
 from nabi.steps.conclude import Judged
 from nabi.steps.watch import watch
 from nabi.steps.window import Window
-from nabi.training.train import train_adapter
 from nabi.wiring import Platform
 
 PERSONA = "bot"
@@ -40,15 +37,8 @@ def judged_window(platform: Platform, as_of: datetime) -> Judged:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("rollout")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        patch.setattr(train, "train_in_own_process", train_adapter)  # seconds of imports less
-        made = plant_small_home(folder / "home", PERSONA, base=build_tiny_base(folder / "base" / "minute"), num=60)
-        shutil.copyfile(empty_mlflow, made.settings.state / "mlflow.db")
-        made.holding.take([persona_lease(PERSONA)], "the test")
+    with taught_platform(tmp_path_factory.mktemp("rollout"), PERSONA, empty_mlflow) as made:
         yield made
-        made.database.close()
 
 
 @pytest.fixture(scope="module")

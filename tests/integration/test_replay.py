@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from minute_base import build_tiny_base
-from small_platform import NOON, plant_small_home
+from small_platform import NOON
+from taught_platform import taught_platform
 
 from nabi.errors import ConfigError
 from nabi.registry.journal import LIVE, REPLAY, Line
-from nabi.registry.leases import persona_lease
 from nabi.steps import bootstrap, collect, conclude, evaluate, snapshot, train
 from nabi.steps.forget import forget_person
 from nabi.steps.go_live import try_out
 from nabi.steps.past import past_of
 from nabi.steps.window import Ending, Scored, Window
-from nabi.training.train import train_adapter
 from nabi.wiring import Platform
 
 PERSONA = "bot"
@@ -50,15 +47,8 @@ def play(platform: Platform, as_of: datetime, line: Line) -> Played:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("replay")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        patch.setattr(train, "train_in_own_process", train_adapter)  # seconds of imports less
-        made = plant_small_home(folder / "home", PERSONA, base=build_tiny_base(folder / "base" / "minute"), num=60)
-        shutil.copyfile(empty_mlflow, made.settings.state / "mlflow.db")
-        made.holding.take([persona_lease(PERSONA)], "the test")
+    with taught_platform(tmp_path_factory.mktemp("replay"), PERSONA, empty_mlflow) as made:
         yield made
-        made.database.close()
 
 
 @pytest.mark.timeout(1200)
