@@ -188,9 +188,12 @@ def measure_one(way: str, num_samples: int, max_length: int) -> dict[str, Any]:
 
 def dialogue_samples(num: int) -> list[Any]:
     platform = get_platform()
-    catalogue = platform.catalogue(platform.personas()[PERSONA])
+    persona = platform.personas()[PERSONA]
+    catalogue, wanted = platform.catalogue(persona), persona.bootstrap
     assert catalogue is not None
-    return [sample_from(dialogue) for dialogue in make_dialogues(catalogue, PERSONA, num, seed=SEED, daily_limit=8000)]
+    assert wanted is not None
+    dialogues = make_dialogues(catalogue, PERSONA, num, SEED, wanted.daily_limit, refused=wanted.refused)
+    return [sample_from(dialogue) for dialogue in dialogues]
 
 
 def make_material(num_samples: int, max_length: int) -> Material:
