@@ -362,6 +362,7 @@ def with_nabi(given: Material) -> tuple[float, list[float]]:
             in_the_order_before(given.samples, given.recipe),
             (),
             given.recipe,
+            bad=(),
             start=None,
             seed=SEED,
             rows=given.recipe.batch_size,
