@@ -7,6 +7,7 @@ in memory: nothing of one is seen by another.
 from __future__ import annotations
 
 import math
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,8 +108,17 @@ class Learner:
             self._place.drops = True
 
     def begin_part(self, part: int) -> None:
-        """Say which part of the step is computed next, for the random numbers."""
+        """Say which part of the step this thread computes next, for the random numbers."""
         self._place.step, self._place.part = self.step, part
+
+    def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
+        """Those of a share of the step's loss, for `add`; several threads may make theirs at once."""
+        return torch.autograd.grad(loss, tuple(self._weights.values()), allow_unused=True, materialize_grads=True)
+
+    def add(self, gradients: tuple[Tensor, ...]) -> None:
+        """Add a part's gradients to those of the coming step. The order of the calls shows in the last bits."""
+        for weight, gradient in zip(self._weights.values(), gradients, strict=True):
+            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
 
     def learn(self, loss: float, preference_loss: float | None) -> None:
         """Take the step for which the gradients lie ready; None where no bad answer fell on it.
@@ -225,8 +235,19 @@ class _Place:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.step = 0
-        self.part = 0
         self.drops = True
+        self._own = threading.local()
+        self._newest = 0
+
+    @property
+    def part(self) -> int:
+        """The part that this thread began; in a thread that began none, a GPU's backward pass, the newest."""
+        number: int = getattr(self._own, "part", self._newest)
+        return number
+
+    @part.setter
+    def part(self, number: int) -> None:
+        self._own.part = self._newest = number
 
 
 class _PlacedDropout(nn.Module):
@@ -241,16 +262,16 @@ class _PlacedDropout(nn.Module):
         self._kept = 1 - share
         self._number = number
         self._place = place
-        self._random = torch.Generator(device)
+        self._device = device
 
     def forward(self, values: Tensor) -> Tensor:
         place = self._place
         if not self.training or not place.drops:
             return values
-        # The shape, since a step's common prefix and the rest of its rows come through here one after the other.
+        # The shape, since a part's common prefix and the rest of its rows come through here one after the other.
         text = f"{place.seed}/{place.step}/{place.part}/{self._number}/{tuple(values.shape)}"
-        self._random.manual_seed(zlib.crc32(text.encode()))
-        return values * torch.empty_like(values).bernoulli_(self._kept, generator=self._random).div_(self._kept)
+        random = torch.Generator(self._device).manual_seed(zlib.crc32(text.encode()))
+        return values * torch.empty_like(values).bernoulli_(self._kept, generator=random).div_(self._kept)
 
 
 def _place_dropout(model: Any, adapter: str, place: _Place, device: str) -> None:

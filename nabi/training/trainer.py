@@ -22,6 +22,7 @@ from nabi.training.loss import collate, mean_loss, token_losses
 from nabi.training.preference import Won, judge, log_probabilities, preference_losses
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe, lora_config
+from nabi.training.side_by_side import SideBySide, side_by_side
 from nabi.training.tokenise import IGNORED, TokenisedBadAnswer, TokenisedSample
 
 # On rows this short plain attention trains 1.2 times as fast as the fused kernel, whose backward pass is slow on a
@@ -129,29 +130,39 @@ def _train(
     on_progress: Progress,
 ) -> None:
     model.train()
-    while not learner.done:
-        loss = _gradients(model, base, learner, rows)
-        preference_loss = _preference_gradients(model, base, learner, bad, rows) if bad else None
-        learner.learn(loss, preference_loss)
-        if learner.at_epoch_end and learner.recipe.early_stopping is not None:
-            learner.note_holdout(_holdout_loss(model, base, holdout, rows))
-        if not learner.done and checkpoints.due(learner.step):
-            checkpoints.save(learner.checkpoint())
-        on_progress(learner.step / learner.num_steps, f"step {learner.step}/{learner.num_steps}, loss {loss:.2f}")
+    with side_by_side(base.device, rows) as crew:
+        while not learner.done:
+            loss = _gradients(model, base, learner, rows, crew)
+            preference_loss = _preference_gradients(model, base, learner, bad, rows) if bad else None
+            learner.learn(loss, preference_loss)
+            if learner.at_epoch_end and learner.recipe.early_stopping is not None:
+                learner.note_holdout(_holdout_loss(model, base, holdout, rows))
+            if not learner.done and checkpoints.due(learner.step):
+                checkpoints.save(learner.checkpoint())
+            on_progress(learner.step / learner.num_steps, f"step {learner.step}/{learner.num_steps}, loss {loss:.2f}")
 
 
-def _gradients(model: Any, base: LoadedBase, learner: Learner, rows: int) -> float:
+def _gradients(model: Any, base: LoadedBase, learner: Learner, rows: int, crew: SideBySide) -> float:
     """Make the gradients of the coming step's mean loss per learned token, `rows` samples at once; the loss itself."""
     samples = learner.next_samples()
-    num_learned = torch.tensor(sum(label != IGNORED for sample in samples for label in sample.labels[1:]))
-    loss = torch.zeros((), device=base.device)
-    for part, start in enumerate(range(0, len(samples), rows)):
-        learner.begin_part(part)
-        batch = collate([_row(sample) for sample in samples[start : start + rows]], base.tokenizer.pad_token_id)
+    num_learned = sum(label != IGNORED for sample in samples for label in sample.labels[1:])
+
+    def compute(part: tuple[int, list[TokenisedSample]]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        number, some = part
+        learner.begin_part(number)
+        batch = collate([_row(sample) for sample in some], base.tokenizer.pad_token_id)
         with torch.autocast(base.device, torch.bfloat16, enabled=precision(base.device) == "bfloat16"):
-            share = token_losses(model, _on(base.device, batch)).sum() / num_learned.to(base.device)
-        share.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-        loss += share.detach()
+            share = token_losses(model, _on(base.device, batch)).sum() / num_learned
+        return share.detach(), learner.gradients(share)
+
+    loss = torch.zeros((), device=base.device)
+    number = 0
+    for start in range(0, len(samples), rows):
+        parts = crew.parts(samples[start : start + rows], lambda sample: len(sample.input_ids))
+        for share, gradients in crew.map(compute, list(enumerate(parts, number))):
+            loss += share
+            learner.add(gradients)
+        number += len(parts)
     return float(loss)
 
 

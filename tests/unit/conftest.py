@@ -38,6 +38,7 @@ def make_job(tiny_base_dir: Path) -> Callable[..., Any]:
     from nabi.training.train import TrainingJob
 
     def make(folder: Path, *, num_samples: int = 8, recipe: dict[str, Any] | None = None, **changes: Any) -> Any:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, count in (("train.jsonl", num_samples), ("holdout.jsonl", 3)):
             samples = [make_sample(number, name) for number in range(count)]
             (folder / name).write_text("".join(sample.model_dump_json() + "\n" for sample in samples))
