@@ -55,7 +55,9 @@ def test_a_stopped_training_of_two_threads_ends_with_the_same_bits(
 ) -> None:
     """With dropout, whose masks must follow from the part and not from which thread comes first."""
     whole, stopped = (
-        make_job(tmp_path / name, num_samples=10, recipe=RECIPE | {"dropout": 0.2}, threads=2, save_every=Every(steps=1))
+        make_job(
+            tmp_path / name, num_samples=10, recipe=RECIPE | {"dropout": 0.2}, threads=2, save_every=Every(steps=1)
+        )
         for name in ("whole", "stopped")
     )
 
