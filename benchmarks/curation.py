@@ -317,7 +317,7 @@ def time_datajuicer(num: int) -> dict[str, Any]:
     hasher = DocumentMinhashDeduplicator(
         tokenization="character", window_size=4, num_permutations=64, num_bands=8, num_rows_per_band=8
     )
-    samples = {
+    samples: dict[str, list[Any]] = {
         "text": [f"{row['question']}\n{row['answer']}" for row in make_rows(num)],
         Fields.stats: [{} for _row in range(num)],
     }

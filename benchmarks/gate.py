@@ -76,7 +76,7 @@ def observed(path: Path, old_name: str, new_name: str) -> Draw:
     return draw
 
 
-def contender(name: str, qualities: Sequence[float]) -> Contender:
+def contender(name: str, qualities: Sequence[float] | np.ndarray) -> Contender:
     scores = tuple(
         PromptScore.model_construct(
             sample_id=str(place),

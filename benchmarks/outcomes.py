@@ -119,7 +119,7 @@ def play(home: Path, seed: int, given: argparse.Namespace) -> Iterator[Outcome]:
 
 def play_window(seed: int, number: int, num_questions: int) -> Outcome:
     """One pass of the loop, as `flows/continuous_learning.py` orders its steps."""
-    from nabi.steps import bootstrap, collect, conclude, evaluate, snapshot, train
+    from nabi.steps import bootstrap, collect, conclude, evaluate, no_candidate, snapshot, train
     from nabi.training.progress import no_progress
 
     platform = get_platform()
@@ -128,7 +128,7 @@ def play_window(seed: int, number: int, num_questions: int) -> Outcome:
     filled = bootstrap.fill_up(platform, collect.keep_usable(platform, collect.collect(platform, window)))
     why_not = bootstrap.why_not_train(platform, filled)
     if why_not:
-        return Outcome(seed, number, conclude.skip(platform, filled, why_not).state, why_not)
+        return Outcome(seed, number, no_candidate.skip(platform, filled, why_not).state, why_not)
     taken = snapshot.take_snapshot(platform, filled)
     candidate = train.train_candidate(platform, taken, None, no_progress)
     scored = evaluate.evaluate_candidate(platform, candidate)

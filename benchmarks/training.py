@@ -239,7 +239,7 @@ class _FromTheFirstStep:
     def __new__(cls) -> Any:
         from transformers import TrainerCallback
 
-        class Clock(TrainerCallback):
+        class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
             def __init__(self) -> None:
                 self.started = self.ended = 0.0
                 self.losses: list[float] = []
@@ -293,7 +293,7 @@ def with_trainer(given: Material, *, padded: bool) -> tuple[float, list[float]]:
         trainer = Trainer(
             model=fresh_model(given),
             args=TrainingArguments(**_arguments(given, folder)),
-            train_dataset=rows_of(given.samples),  # type: ignore[arg-type]
+            train_dataset=rows_of(given.samples),
             data_collator=collator,
             callbacks=[clock],
         )
