@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nabi.training.side_by_side import SideBySide
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _EPSILON = 1e-7
@@ -27,10 +29,19 @@ class Muon(torch.optim.Optimizer):
     Args:
         params: matrices, (rows, columns), float32.
         lr: the step's root mean square is about 0.2 × this, like AdamW's.
+        crew: computes the steps of several matrices side by side.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+        crew: SideBySide | None = None,
+    ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self._crew = crew or SideBySide(1, None)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override, unused-ignore]
@@ -40,10 +51,20 @@ class Muon(torch.optim.Optimizer):
             for matrix in group["params"]:
                 by_shape.setdefault(matrix.shape, []).append(matrix)
             for (rows, columns), matrices in by_shape.items():
-                updates = orthogonal(torch.stack([self._momentum(matrix, group["momentum"]) for matrix in matrices]))
                 size = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
-                for matrix, update in zip(matrices, updates, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-size)
+                for updates, some in self._updates(matrices, group["momentum"]):
+                    for matrix, update in zip(some, updates, strict=True):
+                        matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-size)
+
+    def _updates(self, matrices: list[Tensor], momentum: float) -> Iterable[tuple[Tensor, list[Tensor]]]:
+        """Steps of matrices of one shape, with the matrices that they are for."""
+        parts = self._crew.parts(matrices, Tensor.numel)
+
+        @torch.no_grad()
+        def compute(part: list[Tensor]) -> Tensor:
+            return orthogonal(torch.stack([self._momentum(matrix, momentum) for matrix in part]))
+
+        return zip(self._crew.map(compute, parts), parts, strict=True)
 
     def _momentum(self, matrix: Tensor, momentum: float) -> Tensor:
         gradient = matrix.grad

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
+    from nabi.training.side_by_side import SideBySide
+
 MAX_LENGTH = 1024
 USER_WEIGHT = 0.1
 
@@ -136,7 +138,7 @@ def _tensors(rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def weighted_loss(model: PreTrainedModel, rows: list[Row]) -> torch.Tensor:
-    """Mean cross-entropy over the tokens that count; only their logits are computed.
+    """Cross-entropy of the tokens that count, each times its weight, summed; only their logits are computed.
 
     Rows are padded on the right and attention is causal, so no mask is needed.
     """
@@ -148,11 +150,31 @@ def weighted_loss(model: PreTrainedModel, rows: list[Row]) -> torch.Tensor:
     counted = weights > 0
     logits = model.lm_head(hidden[counted]).float()
     losses = torch.nn.functional.cross_entropy(logits, targets[counted], reduction="none")
-    share = weights[counted]
-    return (losses * share).sum() / share.sum()
+    return (losses * weights[counted]).sum()
 
 
-def _optimizers(model: PreTrainedModel, plan: Plan) -> list[torch.optim.Optimizer]:
+def _gradients(model: PreTrainedModel, rows: list[Row], crew: SideBySide) -> float:
+    """Make the gradients of the mean loss over the tokens that count; the loss itself."""
+    import torch
+
+    weights = tuple(model.parameters())
+    # The first token of a row is never predicted.
+    total = sum(sum(row.weights[1:]) for row in rows)
+
+    def compute(part: list[Row]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision("cpu") == "bfloat16"):
+            loss = weighted_loss(model, part) / total
+        return loss.detach(), torch.autograd.grad(loss, weights)
+
+    made = crew.map(compute, crew.parts(rows, lambda row: len(row.ids)))
+    for weight, *gradients in zip(weights, *(gradients for _, gradients in made), strict=True):
+        weight.grad = gradients[0]
+        for gradient in gradients[1:]:
+            weight.grad += gradient
+    return float(sum(loss for loss, _ in made))
+
+
+def _optimizers(model: PreTrainedModel, plan: Plan, crew: SideBySide) -> list[torch.optim.Optimizer]:
     import torch
 
     from nabi.training.tiny_base.muon import Muon
@@ -160,7 +182,7 @@ def _optimizers(model: PreTrainedModel, plan: Plan) -> list[torch.optim.Optimize
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
-        Muon(matrices, lr=plan.matrix_rate, weight_decay=0.05),
+        Muon(matrices, lr=plan.matrix_rate, weight_decay=0.05, crew=crew),
         torch.optim.AdamW(others, lr=plan.other_rate, betas=(0.9, 0.98), weight_decay=0.0, foreach=False),
     ]
 
@@ -178,13 +200,26 @@ def pretrain(
     """Train in place until `plan.tokens` are read; returns (tokens read, loss) about every hundredth.
 
     It multiplies in bfloat16 where the processor can, else in float32 (the shipped weights were made so): emulated
-    bfloat16 takes twenty times as long. Either way the same machine gives the same bits.
+    bfloat16 takes twenty times as long. Either way the same machine and number of threads give the same bits.
     """
+    from nabi.training.side_by_side import side_by_side
+
+    with side_by_side("cpu", plan.batch_tokens // plan.row_limit) as crew:
+        return _train(model, tokenizer, plan, seed, crew, on_progress)
+
+
+def _train(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    plan: Plan,
+    seed: int,
+    crew: SideBySide,
+    on_progress: Callable[[float, str], None],
+) -> list[tuple[int, float]]:
     import torch
 
-    mixed = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision("cpu") == "bfloat16")
     model.train()
-    optimizers = _optimizers(model, plan)
+    optimizers = _optimizers(model, plan, crew)
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     read, curve, recent, started = 0, list[tuple[int, float]](), list[float](), time.perf_counter()
     for step, rows in enumerate(batches(tokenizer, plan, seed)):
@@ -192,15 +227,12 @@ def pretrain(
         for optimizer, rates in zip(optimizers, peaks, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
-        with mixed:
-            loss = weighted_loss(model, rows)
-        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+        recent.append(_gradients(model, rows, crew))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         read += sum(len(row.ids) for row in rows)
-        recent.append(loss.item())
         if step % 10 == 9 or read >= plan.tokens:
             mean = sum(recent) / len(recent)
             curve.append((read, mean))
