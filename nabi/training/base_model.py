@@ -18,6 +18,9 @@ from typing import Any
 from nabi.errors import ModelError, OutOfMemory
 from nabi.training.template import ensure_markers
 
+LARGE = 200_000_000
+"""A base with more weights than this takes hours on a CPU."""
+
 _MAKE_ROOM = "Set recipe.four_bit, choose a smaller base, or close what else uses the memory."
 
 logger = logging.getLogger(__name__)
@@ -57,6 +60,11 @@ class LoadedBase:
     tokenizer: Any
     ref: BaseRef
     device: str
+
+    @property
+    def precision(self) -> str:
+        """What a training over it multiplies in."""
+        return training_precision(self.device, self.model.num_parameters(), precision(self.device))
 
 
 def resolve_base(name: str, models_dir: Path) -> BaseRef:
@@ -157,6 +165,14 @@ def precision(device: str) -> str:
     else:
         able = torch.cpu._is_amx_tile_supported()  # the only place where torch tells
     return "bfloat16" if able else "float32"
+
+
+def training_precision(device: str, num_weights: int, fastest: str) -> str:
+    """What a training over a base of this size multiplies in, on a device that is fastest in `fastest`.
+
+    On a CPU a small base is trained soon enough in float32, which gives much the same adapter on every processor.
+    """
+    return "float32" if device == "cpu" and num_weights <= LARGE else fastest
 
 
 def context_length(model: Any) -> int:

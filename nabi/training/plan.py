@@ -6,12 +6,10 @@ import time
 from dataclasses import dataclass
 
 from nabi.errors import OutOfMemory
-from nabi.training.base_model import BaseRef, pick_device, precision
+from nabi.training.base_model import LARGE, BaseRef, pick_device, precision, training_precision
 from nabi.training.memory import GIB, BaseShape, MemoryNeed, memory_needed, read_shape
 from nabi.training.recipe import Recipe
 
-# A base with more weights than this takes hours on a CPU.
-_LARGE = 200_000_000
 # A frozen weight costs a product and a sum forward and again backward, for each token.
 _OPERATIONS = 4
 _SAMPLES, _TOKENS = 100, 256  # what the estimate of time speaks of
@@ -19,7 +17,10 @@ _SAMPLES, _TOKENS = 100, 256  # what the estimate of time speaks of
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The device that a training would take. `gflops` is what it multiplies matrices with, where that matters."""
+    """The device that a training would take.
+
+    `precision` is what it multiplies fastest in, `gflops` how fast it multiplies matrices, where that matters.
+    """
 
     device: str
     name: str
@@ -30,9 +31,13 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a training does on a machine. `warning` is for people before it starts; None when there is none."""
+    """What a training does on a machine. `warning` is for people before it starts; None when there is none.
+
+    `precision` is what it multiplies in.
+    """
 
     device: str
+    precision: str
     four_bit: bool
     need: MemoryNeed | None
     why: str
@@ -60,9 +65,8 @@ def plan_training(base: BaseRef, recipe: Recipe, machine: Machine) -> Plan:
     shape = read_shape(base)
     if shape is None:
         held = "4 bits" if recipe.four_bit else machine.precision
-        return Plan(
-            machine.device, recipe.four_bit, None, f"{held} on {machine.name}; the base's size is not known yet"
-        )
+        why = f"{held} on {machine.name}; the base's size is not known yet"
+        return Plan(machine.device, machine.precision, recipe.four_bit, None, why)
     if machine.device == "cuda":
         return _on_gpu(base, shape, recipe, machine)
     return _on_cpu(base, shape, recipe, machine)
@@ -71,7 +75,9 @@ def plan_training(base: BaseRef, recipe: Recipe, machine: Machine) -> Plan:
 def _on_gpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -> Plan:
     whole = memory_needed(shape, recipe, device="cuda", four_bit=False)
     if not recipe.four_bit and whole.total <= machine.free_bytes:
-        return Plan("cuda", False, whole, f"{machine.precision} on {machine.name}: {_fits(whole, machine)}")
+        return Plan(
+            "cuda", machine.precision, False, whole, f"{machine.precision} on {machine.name}: {_fits(whole, machine)}"
+        )
     quantised = memory_needed(shape, recipe, device="cuda", four_bit=True)
     smallest = memory_needed(shape, recipe, device="cuda", four_bit=True, rows=1)
     if smallest.total > machine.free_bytes:
@@ -80,7 +86,9 @@ def _on_gpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -
         why = "as the recipe says"
     else:
         why = f"in {machine.precision} it would need {whole.total / GIB:.1f} GiB"
-    return Plan("cuda", True, quantised, f"4 bits on {machine.name}, {why}: {_fits(quantised, machine)}")
+    return Plan(
+        "cuda", machine.precision, True, quantised, f"4 bits on {machine.name}, {why}: {_fits(quantised, machine)}"
+    )
 
 
 def _on_cpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -> Plan:
@@ -88,16 +96,18 @@ def _on_cpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -
     smallest = memory_needed(shape, recipe, device="cpu", rows=1)
     if smallest.total > machine.free_bytes:
         raise _too_small(base, smallest, machine)
-    held = "4 bits" if recipe.four_bit else machine.precision
+    used = training_precision("cpu", shape.weights, machine.precision)
+    held = "4 bits" if recipe.four_bit else used
     warning = None
-    if shape.weights > _LARGE:
+    if shape.weights > LARGE:
         operations = _OPERATIONS * shape.weights * _SAMPLES * _TOKENS * recipe.epochs
         hours = operations / (machine.gflops * 1e9) / 3600
         warning = (
             f"{base.name} has {shape.weights / 1e9:.1f} billion weights and there is no GPU: {_SAMPLES} samples of"
             f" {_TOKENS} tokens take about {hours:.1f} hours at best. tiny-ko trains in minutes."
         )
-    return Plan("cpu", recipe.four_bit, need, f"{held} on the CPU, no GPU answers: {_fits(need, machine)}", warning)
+    why = f"{held} on the CPU, no GPU answers: {_fits(need, machine)}"
+    return Plan("cpu", used, recipe.four_bit, need, why, warning)
 
 
 def _fits(need: MemoryNeed, machine: Machine) -> str:

@@ -41,7 +41,6 @@ from nabi.training.base_model import (
     LoadedBase,
     LoadedBases,
     context_length,
-    precision,
     resolve_base,
 )
 from nabi.training.checkpoint import Checkpoints, Every
@@ -208,7 +207,7 @@ def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Pro
             "seed": job.seed,
             # The order in which threads add floats shows in the last bits, and so does the type they multiply in.
             "threads": threads,
-            "precision": precision(plan.device),
+            "precision": plan.precision,
             "four_bit": plan.four_bit,
             "system_prompt": job.system_prompt,
             "uses_facts": job.uses_facts,

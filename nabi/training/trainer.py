@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import set_seed
 
 from nabi.errors import ModelError
-from nabi.training.base_model import LoadedBase, precision
+from nabi.training.base_model import LoadedBase
 from nabi.training.checkpoint import Checkpoints
 from nabi.training.learner import Learner
 from nabi.training.loss import collate, mean_loss, token_losses
@@ -151,7 +151,7 @@ def _gradients(model: Any, base: LoadedBase, learner: Learner, rows: int, crew: 
         number, some = part
         learner.begin_part(number)
         batch = collate([_row(sample) for sample in some], base.tokenizer.pad_token_id)
-        with torch.autocast(base.device, torch.bfloat16, enabled=precision(base.device) == "bfloat16"):
+        with torch.autocast(base.device, torch.bfloat16, enabled=base.precision == "bfloat16"):
             share = token_losses(model, _on(base.device, batch)).sum() / num_learned
         return share.detach(), learner.gradients(share)
 
@@ -178,7 +178,7 @@ def _preference_gradients(
         for some in _pieces(places, rows):
             answers = [bad[place] for place in some]
             then = learner.reference[some].to(base.device)
-            with torch.autocast(base.device, torch.bfloat16, enabled=precision(base.device) == "bfloat16"):
+            with torch.autocast(base.device, torch.bfloat16, enabled=base.precision == "bfloat16"):
                 now = log_probabilities(model, answers, pad_id=base.tokenizer.pad_token_id, device=base.device)
             paired = torch.tensor([answer.better is not None for answer in answers], device=base.device)
             share = preference_losses(now - then, paired, recipe.preference_beta).sum() / len(places)

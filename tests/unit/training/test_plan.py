@@ -97,6 +97,14 @@ def test_tiny_ko_on_a_cpu_needs_no_warning() -> None:
     assert plan.need.total < 4 * GIB
 
 
+def test_a_small_base_is_trained_in_float32_on_every_cpu(qwen: BaseRef) -> None:
+    folder = Path(__file__).resolve().parents[3] / "models" / "tiny-ko"
+    machine = Machine("cpu", "a CPU with AMX", 64 * GIB, "bfloat16", gflops=500)
+    small = plan_training(BaseRef("tiny-ko", str(folder), "b" * 64), Recipe(), machine)
+    assert (small.precision, plan_training(qwen, Recipe(), machine).precision) == ("float32", "bfloat16")
+    assert small.why.startswith("float32 on the CPU")
+
+
 def test_a_base_whose_shape_is_unknown_is_planned_by_the_recipe() -> None:
     plan = plan_training(BaseRef("Some/Hub", "Some/Hub", "c" * 40), Recipe(four_bit=True), _gpu(8))
     assert (plan.four_bit, plan.need) == (True, None)
