@@ -202,45 +202,34 @@ def pretrain(
     It multiplies in bfloat16 where the processor can, else in float32 (the shipped weights were made so): emulated
     bfloat16 takes twenty times as long. Either way the same machine and number of threads give the same bits.
     """
-    from nabi.training.side_by_side import side_by_side
-
-    with side_by_side("cpu", plan.batch_tokens // plan.row_limit) as crew:
-        return _train(model, tokenizer, plan, seed, crew, on_progress)
-
-
-def _train(
-    model: PreTrainedModel,
-    tokenizer: Tokenizer,
-    plan: Plan,
-    seed: int,
-    crew: SideBySide,
-    on_progress: Callable[[float, str], None],
-) -> list[tuple[int, float]]:
     import torch
 
+    from nabi.training.side_by_side import side_by_side
+
     model.train()
-    optimizers = _optimizers(model, plan, crew)
-    peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     read, curve, recent, started = 0, list[tuple[int, float]](), list[float](), time.perf_counter()
-    for step, rows in enumerate(batches(tokenizer, plan, seed)):
-        scale = _rate((read + plan.batch_tokens / 2) / plan.tokens, plan)
-        for optimizer, rates in zip(optimizers, peaks, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * scale
-        recent.append(_gradients(model, rows, crew))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        read += sum(len(row.ids) for row in rows)
-        if step % 10 == 9 or read >= plan.tokens:
-            mean = sum(recent) / len(recent)
-            curve.append((read, mean))
-            recent.clear()
-            pace = read / (time.perf_counter() - started)
-            told = f"{read / 1e6:.2f}M tokens, loss {mean:.3f}, {pace:,.0f} tokens/s"
-            on_progress(min(1.0, read / plan.tokens), told)
-        if read >= plan.tokens:
-            break
+    with side_by_side("cpu", plan.batch_tokens // plan.row_limit) as crew:
+        optimizers = _optimizers(model, plan, crew)
+        peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        for step, rows in enumerate(batches(tokenizer, plan, seed)):
+            scale = _rate((read + plan.batch_tokens / 2) / plan.tokens, plan)
+            for optimizer, rates in zip(optimizers, peaks, strict=True):
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * scale
+            recent.append(_gradients(model, rows, crew))
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            read += sum(len(row.ids) for row in rows)
+            if step % 10 == 9 or read >= plan.tokens:
+                mean = sum(recent) / len(recent)
+                curve.append((read, mean))
+                recent.clear()
+                pace = read / (time.perf_counter() - started)
+                told = f"{read / 1e6:.2f}M tokens, loss {mean:.3f}, {pace:,.0f} tokens/s"
+                on_progress(min(1.0, read / plan.tokens), told)
+            if read >= plan.tokens:
+                break
     model.eval()
     return curve
