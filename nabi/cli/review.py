@@ -110,7 +110,7 @@ def vote_blind(
     done = {vote.sample_id for vote in read_votes(asked.votes_file) if vote.who == who}
     waiting = [] if only_result else [pair for pair in asked.pairs if pair.sample_id not in done]
     for number, pair in enumerate(waiting, 1):
-        side = _ask_side(number, len(waiting), asked.questions.get(pair.sample_id, ""), pair)
+        side = _ask_side(number, len(waiting), asked.samples[pair.sample_id].question, pair)
         if side is None:
             break
         vote = Vote(sample_id=pair.sample_id, who=who, choice=pair.choice_of(side), at=datetime.now(UTC))
@@ -141,6 +141,29 @@ def _ask_side(number: int, num: int, question: str, pair: Pair) -> Literal["left
             return None
         if typed in sides:
             return sides[typed]
+
+
+@app.command()
+def invite(
+    persona: Annotated[str, typer.Argument(help="persona id")],
+    names: Annotated[list[str], typer.Argument(help="who votes; a link for each")],
+    adapter: Annotated[str | None, typer.Option(help="a version such as v3; default: the newest evaluated")] = None,
+    num: Annotated[int | None, typer.Option(help="prompts; default: the persona's votes", min=20, max=50)] = None,
+    at: Annotated[str | None, typer.Option(help="where links lead; default: the chat server of this machine")] = None,
+) -> None:
+    """Links to a page on which people vote, blind, as `nabi review ab` asks here; each is for one person."""
+    from nabi.steps.blind import open_set
+    from nabi.steps.invitations import invite as ticket_for
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    num = num or platform.persona(persona).evaluation.people.votes
+    asked = open_set(platform, persona, adapter, num)
+    page = f"{(at or f'http://127.0.0.1:{platform.settings.serve_port}').rstrip('/')}/vote"
+    for who in names:
+        # The ticket stands behind #, which browsers send to nobody. Unbroken lines: they are copied from here.
+        ticket = ticket_for(platform, asked, persona, num, who)
+        console.print(f"{who}  {page}#{ticket}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -53,7 +53,7 @@ class Access:
 
     def __init__(self, folder: Path, *, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens = {_token(folder / f"{scope}.token"): scope for scope in _scopes()}
-        self._buckets = {scope: _Bucket(per_minute, clock) for scope in _scopes()}
+        self._buckets = {kind: _Bucket(per_minute, clock) for kind in (*_scopes(), "vote")}
 
     def check(self, authorization: str | None, needed: Scope) -> Caller:
         """The caller of a request.
@@ -73,8 +73,16 @@ class Access:
         scope = known[0]
         if needed == "operator" and scope != "operator":
             raise NotAllowed("this needs the operator's token.")
-        self._buckets[scope].take()
+        self.count(scope)
         return Caller(scope)
+
+    def count(self, kind: Scope | Literal["vote"]) -> None:
+        """One more request of a token, or of all voting links together.
+
+        Raises:
+            TooMany.
+        """
+        self._buckets[kind].take()
 
 
 def needs(scope: Scope) -> Callable[[Request], Caller]:

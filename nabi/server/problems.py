@@ -24,11 +24,16 @@ class NotHere(NabiError):
     """What was named does not exist."""
 
 
+class Changed(NabiError):
+    """What a request leans on is not as it was shown any more."""
+
+
 # The first that fits counts; what is in no line is the server's fault.
 _STATUS: tuple[tuple[type[NabiError], int, str, str | None], ...] = (
     (NoAccess, 401, "authentication_error", "invalid_api_key"),
     (NotAllowed, 403, "permission_error", "insufficient_scope"),
     (NotHere, 404, "invalid_request_error", "not_found"),
+    (Changed, 409, "invalid_request_error", "changed"),
     (UnknownModel, 404, "invalid_request_error", "model_not_found"),
     (TooMany, 429, "rate_limit_error", "rate_limit_exceeded"),
     (QueueFull, 429, "rate_limit_error", "queue_full"),

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nabi.datasets.files import read_samples
+from nabi.datasets.samples import Sample
 from nabi.errors import ConfigError
 from nabi.evaluation.gate import Contender
 from nabi.evaluation.preference import Pair, Preference, Vote, blind_pairs, preference
-from nabi.steps.evaluate import BASE, load_contenders, prompts_of
+from nabi.registry.adapters import AdapterVersion
+from nabi.steps.evaluate import BASE, load_contenders
 from nabi.steps.guard import uses_words
 from nabi.wiring import Platform
 
@@ -19,14 +22,14 @@ class BlindSet:
     """What is asked, and where the votes go.
 
     Attributes:
-        questions: by sample id.
+        samples: what was asked, by sample id: the turns so far and the facts that both had.
         run_id: the MLflow run that made the new adapter.
     """
 
     old: str
     new: str
     pairs: list[Pair]
-    questions: Mapping[str, str]
+    samples: Mapping[str, Sample]
     votes_file: Path
     run_id: str
 
@@ -42,8 +45,8 @@ def open_set(platform: Platform, persona_id: str, adapter: str | None, num: int)
     Raises:
         ConfigError: no such version or evaluation, or the two say the same everywhere.
     """
-    persona = platform.persona(persona_id)
-    folder = platform.settings.state / "evaluations" / persona_id
+    platform.persona(persona_id)
+    folder = evaluations_of(platform, persona_id)
     evaluated = [version for version in platform.registry.versions(persona_id) if (folder / version.name).is_dir()]
     wanted = platform.registry.version_called(persona_id, adapter).name if adapter else None
     found = [version for version in evaluated if wanted in (None, version.name)]
@@ -61,9 +64,22 @@ def open_set(platform: Platform, persona_id: str, adapter: str | None, num: int)
         raise ConfigError(
             "both say the same to every prompt.", where=f"{old} and {newest.name}", fix="There is nothing to vote on."
         )
-    prompts = prompts_of(platform, persona, newest.dataset_version, platform.store.learned_by(persona.id))
-    questions = {prompt.sample.sample_id: prompt.sample.question for prompt in prompts}
-    return BlindSet(old, newest.name, pairs, questions, folder / newest.name / "votes.jsonl", newest.run_id)
+    samples = _samples_of(platform, newest)
+    # What is in the scores and in no dataset is being deleted.
+    left = [pair for pair in pairs if pair.sample_id in samples]
+    return BlindSet(old, newest.name, left, samples, folder / newest.name / "votes.jsonl", newest.run_id)
+
+
+def _samples_of(platform: Platform, adapter: AdapterVersion) -> dict[str, Sample]:
+    """All that the adapter can have been measured on, by sample id."""
+    data = platform.datasets.checkout(adapter.dataset_version, adapter.persona_id)
+    files = (data / "anchors.jsonl", data / "holdout.jsonl")
+    return {sample.sample_id: sample for file in files for sample in read_samples(file)}
+
+
+def evaluations_of(platform: Platform, persona_id: str) -> Path:
+    """Where a persona's evaluations lie, a folder for each adapter version."""
+    return platform.settings.state / "evaluations" / persona_id
 
 
 def cast(platform: Platform, asked: BlindSet, vote: Vote) -> None:

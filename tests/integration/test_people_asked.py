@@ -1,22 +1,28 @@
-"""People have the last word on what the gate would deploy: a real evaluation, votes cast as `nabi review ab` does."""
+"""People have the last word on what the gate would deploy: a real evaluation, votes cast here and on the page."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from minute_base import build_tiny_base
+from served_home import serving
 from small_platform import NOON, plant_small_home
 
+from nabi.errors import ConfigError
 from nabi.evaluation.preference import Choice, Vote
 from nabi.registry.leases import persona_lease
-from nabi.steps import bootstrap, collect, conclude, evaluate, snapshot, train
-from nabi.steps.blind import BlindSet, cast, open_set
+from nabi.steps import bootstrap, collect, conclude, evaluate, invitations, snapshot, train
+from nabi.steps.blind import BlindSet, cast, open_set, read_votes, result
+from nabi.steps.invitations import NotInvited, invite, read_ticket
 from nabi.steps.people import ask_people, voted_since
 from nabi.steps.window import Judged, Window
 from nabi.training.train import train_adapter
@@ -133,3 +139,111 @@ def test_what_was_judged_against_another_champion_than_is_live_now_is_kept(platf
     kept = ask_people(platform, judged.model_copy(update={"champion": "bot--v9"}), can_wait=True)
     assert not kept.deploy
     assert kept.sentence.startswith("kept: the bare base went live while people were asked about bot--v1")
+
+
+@pytest.fixture(scope="module")
+def url(platform: Platform) -> Iterator[str]:
+    with serving(platform) as found:
+        yield found
+
+
+def page_of(platform: Platform, url: str, asked: BlindSet, who: str) -> httpx.Client:
+    """What the page sends for somebody who opened their link."""
+    ticket = invite(platform, asked, PERSONA, 20, who)
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {ticket}"}, timeout=60)
+
+
+def test_the_page_is_the_same_for_everybody_and_lets_nothing_else_in(url: str, judged: Judged) -> None:
+    for name, kind in (("vote", "text/html"), ("vote.css", "text/css"), ("vote.js", "text/javascript")):
+        answer = httpx.get(f"{url}/{name}", timeout=60)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert judged.candidate.adapter not in answer.text
+
+
+def test_only_whom_a_link_invites_may_vote(platform: Platform, url: str, asked: BlindSet) -> None:
+    operator = (platform.settings.state / "secrets" / "operator.token").read_text()
+    ticket = invite(platform, asked, PERSONA, 20, "kim")
+    body, _, signature = ticket.partition(".")
+    changed = f"{body[:-2]}{'AA' if body[-2:] != 'AA' else 'BB'}.{signature}"
+    for wrong in (operator, changed, body, f"{body}.", f".{signature}", "김"):
+        headers = {"Authorization": f"Bearer {wrong}".encode()}
+        assert httpx.get(f"{url}/v1/votes", headers=headers, timeout=60).status_code == 401
+    assert httpx.get(f"{url}/v1/votes", timeout=60).status_code == 401
+    allowed = {"Authorization": f"Bearer {ticket}"}
+    assert httpx.get(f"{url}/v1/votes", headers=allowed, timeout=60).status_code == 200
+    assert httpx.get(f"{url}/v1/models", headers=allowed, timeout=60).status_code == 401
+    with pytest.raises(ConfigError, match="printable and short"):
+        invite(platform, asked, PERSONA, 20, "kim\n")
+
+
+def test_a_link_is_good_for_as_long_as_the_run_waits(
+    platform: Platform, asked: BlindSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = invite(platform, asked, PERSONA, 20, "kim")
+    assert read_ticket(platform, ticket).until - datetime.now(UTC) > timedelta(days=1.9)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Later:
+            return cls.fromtimestamp(time.time() + timedelta(days=2.1).total_seconds(), tz)
+
+    monkeypatch.setattr(invitations, "datetime", Later)
+    with pytest.raises(NotInvited, match="time to vote is over"):
+        read_ticket(platform, ticket)
+
+
+def test_the_page_never_tells_who_is_where_and_goes_on_where_somebody_was(
+    platform: Platform, url: str, asked: BlindSet
+) -> None:
+    page, other = (page_of(platform, url, asked, who) for who in ("kim", "lee"))
+    shown = page.get("/v1/votes").json()
+    sides = []
+    for number, pair in enumerate(asked.pairs, 1):
+        assert (shown["number"], shown["done"], shown["total"]) == (number, number - 1, 20)
+        assert (shown["left"], shown["right"], shown["chosen"]) == (pair.left, pair.right, None)
+        assert shown["turns"][-1]["content"] == asked.samples[pair.sample_id].question
+        # Everything but the two answers is the same whichever side the candidate stands on.
+        rest = json.dumps({key: value for key, value in shown.items() if key not in ("left", "right")})
+        assert not any(told in rest for told in (pair.sample_id, asked.old, asked.new, "left", "new"))
+        sides.append("left" if number <= 15 else "tie")
+        sent = {"number": number, "edition": shown["edition"], "side": sides[-1]}
+        shown = page.post("/v1/votes", json=sent).json()
+        if number == 3:  # closed and opened again
+            assert page_of(platform, url, asked, "kim").get("/v1/votes").json() == shown
+            assert other.get("/v1/votes").json()["done"] == 0
+    assert (shown["number"], shown["done"]) == (None, 20)
+    votes = read_votes(asked.votes_file)
+    assert [vote.choice for vote in votes] == [
+        pair.choice_of(side) for pair, side in zip(asked.pairs, sides, strict=True)
+    ]
+    metrics = platform.tracker.run_metrics(asked.run_id)
+    assert (metrics["ab/votes"], metrics["ab/ties"]) == (20, 5)
+
+
+def test_a_vote_can_be_changed_and_counts_once(platform: Platform, url: str, asked: BlindSet) -> None:
+    page = page_of(platform, url, asked, "kim")
+    shown = page.get("/v1/votes").json()
+    for side in ("left", "right"):
+        page.post("/v1/votes", json={"number": 1, "edition": shown["edition"], "side": side})
+    again = page.get("/v1/votes", params={"number": 1}).json()
+    assert (again["chosen"], again["done"]) == ("right", 1)
+    assert result(platform, asked).num_votes == 1
+
+
+def test_a_vote_on_what_was_shown_before_the_prompts_changed_is_refused(
+    platform: Platform, url: str, asked: BlindSet
+) -> None:
+    """A deletion takes prompts out, and what was the third may be the second then."""
+    page = page_of(platform, url, asked, "kim")
+    before = page.get("/v1/votes").json()["edition"]
+    os.utime(asked.votes_file.with_name("scores.json"))
+    sent = {"number": 1, "edition": before, "side": "left"}
+    assert page.post("/v1/votes", json=sent).status_code == 409
+    assert not asked.votes_file.exists()
+    sent["edition"] = page.get("/v1/votes").json()["edition"]
+    assert page.post("/v1/votes", json=sent).status_code == 200
+    assert page.post("/v1/votes", json=sent | {"number": 21}).status_code == 404
+    assert page.post("/v1/votes", json=sent | {"side": "new"}).status_code == 400
