@@ -19,6 +19,7 @@ from tasks.filter import keep_usable
 from tasks.forget import finish_deletions_first
 from tasks.gate import judge
 from tasks.people import ask_people, wait_for_votes
+from tasks.second_opinion import ask_judge
 from tasks.snapshot import take_snapshot
 from tasks.train import train_candidate, train_together
 from tasks.turn import our_turn
@@ -66,7 +67,7 @@ def continuous_learning(
         for snapshot in due:
             with each_fails_alone(snapshot.window, endings):
                 candidate = train_candidate(snapshot, preset)
-                judged = ask_people(judge(evaluate_candidate(candidate)))
+                judged = ask_people(judge(ask_judge(evaluate_candidate(candidate))))
                 if judged.awaits:
                     voting.append(judged)
                 else:

@@ -20,6 +20,7 @@ STAGES: dict[str, tuple[float, str]] = {
     "snapshot": (18, "writing the dataset"),
     "train": (30, "training"),
     "evaluate": (90, "measuring the candidate against the champion"),
+    "judge": (96, "asking the judge"),
     "gate": (97, "deciding"),
     "people": (98, "waiting for people's votes"),
     "conclude": (99, "saving the decision"),

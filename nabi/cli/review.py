@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nabi.cli.output import AsJson, console, show
-from nabi.evaluation.preference import Pair, Vote
+from nabi.evaluation.preference import Pair, Side, Vote
 
 if TYPE_CHECKING:
     from nabi.steps.review import Reviewed
@@ -101,7 +101,7 @@ def vote_blind(
     as_json: AsJson = False,
 ) -> None:
     """Shows two answers, not whose they are, and asks which is better. What is answered is not asked again."""
-    from nabi.steps.blind import cast, open_set, read_votes, result
+    from nabi.steps.blind import agreement_so_far, cast, open_set, read_votes, result
     from nabi.wiring import get_platform
 
     platform = get_platform()
@@ -115,10 +115,15 @@ def vote_blind(
             break
         vote = Vote(sample_id=pair.sample_id, who=who, choice=pair.choice_of(side), at=datetime.now(UTC))
         cast(platform, asked, vote)
-    found = result(platform, asked)
+    found, agreed = result(platform, asked), agreement_so_far(platform, persona)
     if as_json:
-        console.print_json(data={"old": asked.old, "new": asked.new, "prompts": len(asked.pairs), **found.figures()})
+        figures = found.figures() | agreed.figures()
+        console.print_json(data={"old": asked.old, "new": asked.new, "prompts": len(asked.pairs), **figures})
         return
+    if agreed.share is not None:
+        console.print(
+            f"the judge decided as people did in {agreed.share:.0%} of {agreed.num} votes on {persona} so far"
+        )
     if found.share is None:
         console.print(f"{found.num_votes} votes, none of them decided: nothing can be said about {asked.new} yet.")
         return
@@ -128,9 +133,9 @@ def vote_blind(
     )
 
 
-def _ask_side(number: int, num: int, question: str, pair: Pair) -> Literal["left", "right", "tie"] | None:
+def _ask_side(number: int, num: int, question: str, pair: Pair) -> Side | None:
     """The side a person chose; None to stop."""
-    sides: dict[str, Literal["left", "right", "tie"]] = {"1": "left", "2": "right", "=": "tie"}
+    sides: dict[str, Side] = {"1": "left", "2": "right", "=": "tie"}
     console.rule(f"{number} of {num}")
     console.print(question, markup=False)
     console.print(f"  1  {pair.left}", markup=False)

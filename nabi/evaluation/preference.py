@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ from nabi.evaluation.gate import Contender
 from nabi.personas.model import People
 
 Choice = Literal["old", "new", "tie"]
+Side = Literal["left", "right", "tie"]
 
 LEAST, MOST = 20, 50
 """Prompts of one blind set (requirement C10)."""
@@ -35,7 +36,7 @@ class Pair:
     right: str
     new_is_left: bool
 
-    def choice_of(self, side: Literal["left", "right", "tie"]) -> Choice:
+    def choice_of(self, side: Side) -> Choice:
         """Whom a vote for a side is for."""
         if side == "tie":
             return "tie"
@@ -84,12 +85,16 @@ def blind_pairs(old: Contender, new: Contender, num: int) -> list[Pair]:
     return made
 
 
+def last_votes(votes: Iterable[Vote]) -> dict[tuple[str, str], Choice]:
+    """By person and sample, what counts."""
+    return {(vote.who, vote.sample_id): vote.choice for vote in sorted(votes, key=lambda vote: vote.at)}
+
+
 def preference(votes: Sequence[Vote]) -> Preference:
     """What the votes say; a person's later vote on a prompt replaces the earlier one."""
     from scipy.stats import binomtest
 
-    last = {(vote.who, vote.sample_id): vote.choice for vote in sorted(votes, key=lambda vote: vote.at)}
-    choices = list(last.values())
+    choices = list(last_votes(votes).values())
     decided = len(choices) - choices.count("tie")
     if not decided:
         return Preference(len(choices), len(choices), None, 0.0, 1.0)

@@ -7,6 +7,7 @@ from math import isfinite
 
 from nabi.evaluation.gate import Contender, Verdict, measured_scores
 from nabi.evaluation.hard_gates import HARD_GATES
+from nabi.evaluation.opinion import Opinion
 from nabi.evaluation.score import PARTS, PromptScore, group_means, mean_quality
 from nabi.evaluation.spending import DAYS
 
@@ -19,6 +20,7 @@ def gate_report(
     contenders: Mapping[str, Contender],
     questions: Mapping[str, str],
     pictures: Sequence[str] = ("comparison.png", "gain.png"),
+    opinion: Opinion | None = None,
 ) -> str:
     """Markdown for people who ask why; also of a gate that stayed closed for want of scores.
 
@@ -26,6 +28,7 @@ def gate_report(
         contenders: by name, those of the verdict among them, on the same prompts in the same order.
         questions: what was asked, by sample id.
         pictures: file names beside the report.
+        opinion: what a judge thinks of the two.
     """
     champion, candidate = contenders[verdict.champion_name], contenders[verdict.candidate_name]
     scores = {name: contender.scores for name, contender in contenders.items()}
@@ -41,6 +44,7 @@ def gate_report(
         _table("group", {name: group_means(rows, lambda row: row.group) for name, rows in scores.items()}),
         _older(verdict),
         _hard_gates(verdict, champion, candidate, asked),
+        _judge(opinion) if opinion else "",
         *_extremes(champion.scores, candidate.scores, questions),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -119,6 +123,26 @@ def _hard_gates(verdict: Verdict, champion: Contender, candidate: Contender, ask
 def _broken(contender: Contender) -> dict[str, tuple[str, ...]]:
     scores = {score.sample_id: score.broken for score in contender.scores}
     return scores | {probe.probe_id: probe.broken for probe in contender.probes}
+
+
+def _judge(opinion: Opinion) -> str:
+    """What the judge said, and how far people who were asked the same agree with it."""
+    lines = ["## Judge", "", f"{opinion.model} compared {opinion.num_prompts} pairs, each in both orders."]
+    if opinion.share is not None:
+        decided = opinion.num_prompts - opinion.num_ties
+        lines[-1] += (
+            f" It prefers the candidate in {opinion.share:.0%} of {decided} decided ones, 95 % interval "
+            f"{opinion.lower * 100:.0f} to {opinion.upper * 100:.0f} %; {opinion.num_ties} ties, "
+            f"{opinion.num_contradicted} of them because its word turned with the sides."
+        )
+    if opinion.problem:
+        lines += ["", f"Its word is not to be relied on: {opinion.problem}."]
+    if opinion.agreed is None:
+        lines += ["", "No person has decided on anything that it decided on yet, so nobody knows whether it is right."]
+    else:
+        kappa = "" if opinion.kappa is None else f" (Cohen's kappa {opinion.kappa:.2f})"
+        lines += ["", f"People decided as it did in {opinion.agreed:.0%} of {opinion.num_shared} votes so far{kappa}."]
+    return "\n".join(lines)
 
 
 def _extremes(

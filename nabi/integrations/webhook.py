@@ -27,7 +27,7 @@ def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> Non
         method="POST",
     )
     try:
-        with _opener.open(request, timeout=_ANSWER_SECONDS):
+        with no_redirects.open(request, timeout=_ANSWER_SECONDS):
             return
     except urllib.error.HTTPError as error:
         raise TransientError(f"the receiver answered {error.code} {HTTPStatus(error.code).phrase}") from error
@@ -43,4 +43,4 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_opener = urllib.request.build_opener(_NoRedirects)
+no_redirects = urllib.request.build_opener(_NoRedirects)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -115,6 +116,29 @@ class People(Frozen):
     days: float = Field(default=7, gt=0, description="with too few votes after so long, it is kept out")
 
 
+class Judge(Frozen):
+    """A language model that compares answers, behind any server that speaks OpenAI's chat interface."""
+
+    url: str = Field(description="up to and with /v1, such as http://127.0.0.1:8001/v1")
+    model: str = Field(min_length=1, max_length=200, description="as the server calls it")
+    prompts: int = Field(default=30, ge=20, le=200, description="compared ones; fewer where fewer answers differ")
+    seconds: float = Field(default=60, gt=0, le=300, description="for one answer; longer counts as none")
+    required: bool = Field(default=False, description="whether what it does not prefer is kept out")
+    least_share: float = Field(default=0.5, ge=0, le=1, description="share of decided comparisons that it must prefer")
+
+    @field_validator("url")
+    @classmethod
+    def _usable_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{value!r} is no address of a server; write it as https://host/v1")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "the address holds a password, which every copy of this file would tell; set NABI_JUDGE_API_KEY instead"
+            )
+        return value.rstrip("/")
+
+
 class Evaluation(Frozen):
     """How a candidate is judged. `min_gain` from requirement A4."""
 
@@ -140,6 +164,7 @@ class Evaluation(Frozen):
     min_answer_chars: int = Field(default=2, ge=1)
     weights: Weights = Weights()
     people: People = People()
+    judge: Judge | None = Field(default=None, description="a second opinion; what it compares leaves this machine")
 
     @model_validator(mode="after")
     def _room_for_an_answer(self) -> Evaluation:

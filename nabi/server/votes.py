@@ -7,13 +7,13 @@ import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from nabi.errors import NabiError
-from nabi.evaluation.preference import MOST, Pair, Vote
+from nabi.evaluation.preference import MOST, Pair, Side, Vote
 from nabi.server.access import Access, NoAccess
 from nabi.server.problems import Changed, NotHere
 from nabi.steps.blind import BlindSet, cast, evaluations_of, open_set, read_votes, result
@@ -38,8 +38,6 @@ _HEADERS = {
 }
 _OPEN_SETS = 8
 """Blind sets in memory; an installation asks about one or two at a time."""
-
-Side = Literal["left", "right", "tie"]
 
 
 class Ballots:

@@ -10,11 +10,14 @@ from nabi.datasets.files import read_samples
 from nabi.datasets.samples import Sample
 from nabi.errors import ConfigError
 from nabi.evaluation.gate import Contender
+from nabi.evaluation.judge import Agreement, agreement
 from nabi.evaluation.preference import Pair, Preference, Vote, blind_pairs, preference
-from nabi.registry.adapters import AdapterVersion
 from nabi.steps.evaluate import BASE, load_contenders
 from nabi.steps.guard import uses_words
 from nabi.wiring import Platform
+
+VOTES, JUDGED = "votes.jsonl", "judge.jsonl"
+"""Beside the scores of an evaluation: people's votes, and a judge's settled words in the same form."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,15 @@ def open_set(platform: Platform, persona_id: str, adapter: str | None, num: int)
         raise ConfigError(
             "both say the same to every prompt.", where=f"{old} and {newest.name}", fix="There is nothing to vote on."
         )
-    samples = _samples_of(platform, newest)
+    samples = samples_of(platform, persona_id, newest.dataset_version)
     # What is in the scores and in no dataset is being deleted.
     left = [pair for pair in pairs if pair.sample_id in samples]
-    return BlindSet(old, newest.name, left, samples, folder / newest.name / "votes.jsonl", newest.run_id)
+    return BlindSet(old, newest.name, left, samples, folder / newest.name / VOTES, newest.run_id)
 
 
-def _samples_of(platform: Platform, adapter: AdapterVersion) -> dict[str, Sample]:
-    """All that the adapter can have been measured on, by sample id."""
-    data = platform.datasets.checkout(adapter.dataset_version, adapter.persona_id)
+def samples_of(platform: Platform, persona_id: str, dataset_version: str) -> dict[str, Sample]:
+    """All that an adapter of a dataset version can have been measured on, by sample id."""
+    data = platform.datasets.checkout(dataset_version, persona_id)
     files = (data / "anchors.jsonl", data / "holdout.jsonl")
     return {sample.sample_id: sample for file in files for sample in read_samples(file)}
 
@@ -89,10 +92,26 @@ def cast(platform: Platform, asked: BlindSet, vote: Vote) -> None:
 
 
 def result(platform: Platform, asked: BlindSet) -> Preference:
-    """What all votes so far say, also in MLflow."""
+    """What all votes so far say, also in MLflow, where it stands beside how far a judge agrees."""
     found = preference(read_votes(asked.votes_file))
-    platform.tracker.log_metrics(asked.run_id, found.figures())
+    agreed = agreement(read_votes(asked.votes_file), read_votes(asked.votes_file.with_name(JUDGED)))
+    platform.tracker.log_metrics(asked.run_id, found.figures() | agreed.figures())
     return found
+
+
+def agreement_so_far(platform: Platform, persona_id: str) -> Agreement:
+    """How often people and the judge decided alike on everything of this persona that both were asked about."""
+    people: list[Vote] = []
+    judge: list[Vote] = []
+    for words in sorted(evaluations_of(platform, persona_id).glob(f"*/{JUDGED}")):
+        # The same sample stands in the evaluations of many versions, with other answers each time.
+        people += [_within(words.parent.name, vote) for vote in read_votes(words.with_name(VOTES))]
+        judge += [_within(words.parent.name, vote) for vote in read_votes(words)]
+    return agreement(people, judge)
+
+
+def _within(evaluation: str, vote: Vote) -> Vote:
+    return vote.model_copy(update={"sample_id": f"{evaluation}/{vote.sample_id}"})
 
 
 def read_votes(path: Path) -> list[Vote]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nabi.evaluation.gate import Contender, Luck, Verdict, decide
+from nabi.evaluation.judge import weigh
 from nabi.evaluation.plot import save_gain_plot
 from nabi.evaluation.report import gate_report
 from nabi.evaluation.spending import DAYS, most_gates
@@ -32,6 +33,7 @@ def judge(platform: Platform, scored: Scored) -> Judged:
         persona.evaluation,
         _luck(platform, persona, candidate.window),
     )
+    verdict = weigh(verdict, scored.opinion, persona.evaluation.judge)
     _log_verdict(platform, scored, verdict, contenders)
     return Judged(
         candidate=candidate,
@@ -122,4 +124,4 @@ def _log_verdict(platform: Platform, scored: Scored, verdict: Verdict, contender
     picture = scored.scores.with_name("gain.png")
     save_gain_plot(picture, verdict)
     tracker.log_file(run_id, picture, "evaluation")
-    tracker.log_text(run_id, gate_report(verdict, contenders, questions), "evaluation/gate.md")
+    tracker.log_text(run_id, gate_report(verdict, contenders, questions, opinion=scored.opinion), "evaluation/gate.md")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nabi.evaluation.preference import Preference, blind_pairs, objection, preference, votes_needed
 from nabi.personas.model import Persona
-from nabi.steps.blind import evaluations_of, opponent_in, read_votes
+from nabi.steps.blind import VOTES, evaluations_of, opponent_in, read_votes
 from nabi.steps.evaluate import load_contenders
 from nabi.steps.guard import uses_words
 from nabi.steps.past import past_of
@@ -55,7 +55,7 @@ def ask_people(platform: Platform, judged: Judged, *, can_wait: bool) -> Judged:
 def voted_since(platform: Platform, persona_ids: Iterable[str], since: datetime) -> bool:
     """Whether enough people have voted, the last of them after `since`, on an adapter of one of these personas."""
     for persona_id in persona_ids:
-        for votes in evaluations_of(platform, persona_id).glob("*/votes.jsonl"):
+        for votes in evaluations_of(platform, persona_id).glob(f"*/{VOTES}"):
             if datetime.fromtimestamp(votes.stat().st_mtime, UTC) < since - _WHILE_ASKED:
                 continue
             found, needed = _standing(votes.with_name("scores.json"), platform.persona(persona_id))
@@ -69,7 +69,7 @@ def _standing(scores: Path, persona: Persona) -> tuple[Preference, int]:
     contenders = load_contenders(scores)
     new = contenders[scores.parent.name]
     pairs = blind_pairs(contenders[opponent_in(contenders, new.name)], new, persona.evaluation.people.votes)
-    return preference(read_votes(scores.with_name("votes.jsonl"))), votes_needed(len(pairs), persona.evaluation.people)
+    return preference(read_votes(scores.with_name(VOTES))), votes_needed(len(pairs), persona.evaluation.people)
 
 
 def _kept(judged: Judged, why: str) -> Judged:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nabi.conversations.records import Frozen, Moment
+from nabi.evaluation.opinion import Opinion
 from nabi.registry.journal import LIVE, REPLAY, Line
 
 
@@ -88,12 +89,17 @@ class Candidate(Frozen):
 
 
 class Scored(Frozen):
-    """Candidate and its opponent, scored on the same prompts; the scores themselves lie in a file."""
+    """Candidate and its opponent, scored on the same prompts; the scores themselves lie in a file.
+
+    Attributes:
+        opinion: what a judge thinks of the two, where the persona has one.
+    """
 
     candidate: Candidate
     opponent: str
     champion: str | None
     scores: Path
+    opinion: Opinion | None = None
 
 
 class Judged(Frozen):

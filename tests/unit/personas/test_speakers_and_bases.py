@@ -40,6 +40,10 @@ def test_a_persona_may_declare_a_basis_for_each_source(tmp_path: Path) -> None:
         ("basis: {source: agents, by: a, on: 2026-06-01, whyy: b}", "Did you mean 'why'"),
         ("speaker: {}", "a speaker needs an id or names"),
         ("speaker: {names: [' ']}", "a speaker needs an id or names"),
+        ("evaluation: {judge: {url: 'host/v1', model: m}}", "is no address of a server"),
+        ("evaluation: {judge: {url: 'http://a:b@host/v1', model: m}}", "set NABI_JUDGE_API_KEY instead"),
+        ("evaluation: {judge: {url: 'http://host/v1'}}", "evaluation.judge.model: is missing"),
+        ("evaluation: {judge: {url: 'http://host/v1', model: m, prompts: 5}}", "evaluation.judge.prompts"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:

@@ -10,6 +10,8 @@ from served_home import Served
 
 from nabi.conversations.records import Message
 from nabi.datasets.samples import chat_messages
+from nabi.errors import ConfigError
+from nabi.integrations.openai_chat import ChatServer
 from nabi.serving.engine import Engine
 from nabi.training.base_model import load_base
 
@@ -135,3 +137,10 @@ def test_errors_come_as_the_client_knows_them(served: Served, client: openai.Ope
     with pytest.raises(openai.BadRequestError) as hot:
         client.chat.completions.create(model="bare", messages=ASK, temperature=3)
     assert hot.value.param == "temperature"
+
+
+def test_nabis_own_judge_client_is_served_as_well(served: Served) -> None:
+    server = ChatServer(f"{served.url}/v1", "bare", 60, served.token("chat"))
+    assert isinstance(server.ask("1이나 2 가운데 하나만 쓰세요."), str)
+    with pytest.raises(ConfigError, match="answered 401"):
+        ChatServer(f"{served.url}/v1", "bare", 60).ask("1?")
