@@ -1,13 +1,13 @@
 """How far the gate can be trusted: how often it deploys what is equal, and how often what is really better.
 
     .venv/bin/python benchmarks/gate.py [--json FILE] simulate [--gates 1000] [--figure docs/gate-power.png]
-    .venv/bin/python benchmarks/gate.py simulate --scores var/evaluations/nabiyam/nabiyam--v3/scores.json \\
-        --contenders nabiyam--v1 nabiyam--v3
+    .venv/bin/python benchmarks/gate.py simulate --scores var/evaluations/nabiyam/nabiyam--v[23]/scores.json
 
 `simulate` plays gates with the very `decide` of the loop. Qualities are drawn anew for every gate: prompts differ in
-how hard they are, and each contender slips on some of them by itself. `--scores` takes a `scores.json` of an evaluation
-and draws prompts (with both contenders' answers) from it instead; equal contenders are made of it by swapping the two
-of a prompt at random, better ones by lifting the candidate's.
+how hard they are, and each contender slips on some of them by itself. `--scores` takes what evaluations left and draws
+prompts (with the answers of the newest version and of its opponent) from it as well: equal contenders are made of it
+by swapping the two of a prompt at random; better ones from these, by lifting every answer of the candidate's alike, or
+by mending some of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from nabi.evaluation.gate import Contender, Luck, decide
+from nabi.evaluation.gate import Contender, Luck, decide, measured_scores
 from nabi.evaluation.interval import detectable_gain, prompts_needed
 from nabi.evaluation.score import PromptScore
 from nabi.evaluation.spending import level_of_gate, most_gates
 from nabi.personas.model import Evaluation
+from nabi.steps.blind import opponent_in
+from nabi.steps.evaluate import load_contenders
 
 NUM_ANCHORS = 100
 SIZES = (60, 103, 150)
@@ -56,24 +58,34 @@ def synthetic(deviation: float, champion: float = 0.8) -> Draw:
     return draw
 
 
-def observed(path: Path, old_name: str, new_name: str) -> Draw:
-    """Prompts of a real evaluation, drawn with replacement; both contenders made equal on average by swapping."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    pairs = np.array(
-        [
-            (old["quality"], new["quality"])
-            for old, new in zip(rows[old_name]["scores"], rows[new_name]["scores"], strict=True)
-        ]
-    )
-    # Room for a gain: a champion of 0.97 cannot become ten percent better.
-    pairs *= min(1.0, 0.85 / pairs.mean())
+def observed(path: Path, *, mended: bool) -> tuple[str, int, Draw]:
+    """Prompts of a real evaluation, drawn with replacement; both contenders made equal on average by swapping.
+
+    Args:
+        mended: whether a better candidate is better on some prompts, by half of the mean quality, and equal on the
+            rest; else every answer is better by the same share.
+
+    Returns:
+        A name, the number of prompts that were measured, and the draw.
+    """
+    contenders = load_contenders(path)
+    new = path.parent.name
+    old = opponent_in(contenders, new)
+    sides = [[score.quality for score in measured_scores(contenders[name].scores)] for name in (old, new)]
+    pairs = np.array(list(zip(*sides, strict=True)))
+    # Room for a gain: a champion of 0.97 cannot become ten percent better. Relative gains do not see the scale.
+    pairs *= 0.6 / pairs.max()
+    height = pairs.mean() / 2
 
     def draw(rng: np.random.Generator, size: int, gain: float) -> tuple[np.ndarray, np.ndarray]:
         drawn = pairs[rng.integers(0, len(pairs), size)]
-        swapped = np.where(rng.random((size, 1)) < 0.5, drawn, drawn[:, ::-1])
-        return swapped[:, 0], np.minimum(1.0, swapped[:, 1] * (1 + gain))
+        before, after = np.where(rng.random((size, 1)) < 0.5, drawn, drawn[:, ::-1]).T
+        if mended:
+            return before, after + height * (rng.random(size) < gain * pairs.mean() / height)
+        return before, after * (1 + gain)
 
-    return draw
+    name = f"{new.rpartition('--')[2]} and {old.rpartition('--')[2]}, {'mended' if mended else 'lifted'}"
+    return name, len(pairs), draw
 
 
 def contender(name: str, qualities: Sequence[float] | np.ndarray) -> Contender:
@@ -107,19 +119,21 @@ def share_deployed(draw: Draw, size: int, gain: float, gates: int, seed: int) ->
 
 def simulate(arguments: argparse.Namespace) -> dict[str, Any]:
     """False promotions at every size, number of gate and spread; power at every size."""
-    draws: dict[str, Draw] = {f"spread {spread:g}": synthetic(spread) for spread in (0.05, 0.2)}
-    if arguments.scores:
-        draws["observed"] = observed(arguments.scores, *arguments.contenders)
+    draws = [(f"spread {spread:g}", SIZES, synthetic(spread)) for spread in (0.05, 0.2)]
+    for path in arguments.scores:
+        for mended in (False, True):
+            name, own_size, draw = observed(path, mended=mended)
+            draws.append((name, (own_size,), draw))
     found: dict[str, Any] = {"gates": arguments.gates, "false": [], "power": []}
-    for name, draw in draws.items():
-        for size in SIZES:
+    for name, sizes, draw in draws:
+        for size in sizes:
             ours, naive = share_deployed(draw, size, 0.0, arguments.gates, arguments.seed)
             found["false"].append({"draw": name, "prompts": size, "gate": 1, "ours": ours, "means": naive})
-            print(f"A = A  {name:<12} {size:>4} prompts  gate 1: {ours:.2%}, bare means {naive:.2%}", flush=True)
+            print(f"A = A  {name:<18} {size:>4} prompts  gate 1: {ours:.2%}, bare means {naive:.2%}", flush=True)
         for gain in GAINS:
-            ours, naive = share_deployed(draw, SIZES[-1], gain, max(50, arguments.gates // 5), arguments.seed + 1)
-            found["power"].append({"draw": name, "prompts": SIZES[-1], "gain": gain, "ours": ours, "means": naive})
-            print(f"gain {gain:>4.0%}  {name:<12} {SIZES[-1]} prompts: {ours:.1%}, bare means {naive:.1%}", flush=True)
+            ours, naive = share_deployed(draw, sizes[-1], gain, arguments.gates, arguments.seed + 1)
+            found["power"].append({"draw": name, "prompts": sizes[-1], "gain": gain, "ours": ours, "means": naive})
+            print(f"gain {gain:>4.0%}  {name:<18} {sizes[-1]} prompts: {ours:.1%}, bare means {naive:.1%}", flush=True)
     found["sizes"] = sizes_needed()
     if arguments.figure:
         draw_power(found["power"], arguments.figure)
@@ -146,11 +160,12 @@ def draw_power(rows: Sequence[dict[str, Any]], path: Path) -> None:
     axes = figure.subplots()
     for name in dict.fromkeys(row["draw"] for row in rows):
         own = [row for row in rows if row["draw"] == name]
-        axes.plot([100 * row["gain"] for row in own], [row["ours"] for row in own], "o-", label=name)
+        label = f"{name}, {own[0]['prompts']} prompts"
+        axes.plot([100 * row["gain"] for row in own], [row["ours"] for row in own], "o-", label=label)
     axes.axvline(5, color="#888", linestyle=":")
     axes.set_xlabel("true gain, %")
     axes.set_ylabel("share of gates that deploy")
-    axes.set_title(f"{rows[0]['prompts']} prompts, first gate of seven days", loc="left", fontsize=11)
+    axes.set_title("first gate of seven days", loc="left", fontsize=11)
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)
     figure.savefig(path, dpi=130)
@@ -163,8 +178,7 @@ def main() -> None:
     simulated = commands.add_parser("simulate")
     simulated.add_argument("--gates", type=int, default=1000)
     simulated.add_argument("--seed", type=int, default=1)
-    simulated.add_argument("--scores", type=Path, help="a scores.json of an evaluation")
-    simulated.add_argument("--contenders", nargs=2, metavar=("OLD", "NEW"), help="two names in it")
+    simulated.add_argument("--scores", type=Path, nargs="+", default=[], help="scores.json of evaluations")
     simulated.add_argument("--figure", type=Path)
     simulated.set_defaults(run=simulate)
     arguments = parser.parse_args()
