@@ -46,7 +46,7 @@ EXPORTS = Path("output/exports")
 
 _PATIENCE_BEFORE_RUN_S = 30.0
 _SCORES = "scores.json"
-_LINE_BY_LINE = frozenset({".csv", ".md", ".tsv", ".txt"})
+_LINE_BY_LINE = frozenset({".csv", ".jsonl", ".md", ".tsv", ".txt"})
 
 
 @dataclass(frozen=True)

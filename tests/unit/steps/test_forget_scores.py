@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from nabi.conversations.erasure import Traces
-from nabi.steps.forget import _without_scores
+from nabi.conversations.words import Words
+from nabi.steps.forget import _cleaned, _without_scores
 
 TRACES = Traces(frozenset({"c1"}), frozenset({"s1"}), texts=frozenset(), persona_ids=frozenset({"p"}))
 
@@ -22,3 +23,9 @@ def test_scores_of_the_samples_and_questions_asked_because_of_a_conversation_go(
 def test_measurements_without_them_stay_byte_for_byte() -> None:
     content = b'{"p--v1": {"name": "p--v1", "scores": [], "probes": [], "flaws": {}}}'
     assert _without_scores(content, TRACES) == content
+
+
+def test_votes_on_the_samples_go_with_them() -> None:
+    votes = b'{"sample_id": "s1", "who": "kim", "choice": "new"}\n{"sample_id": "s2", "who": "kim", "choice": "old"}\n'
+    for name in ("votes.jsonl", "judge.jsonl"):
+        assert _cleaned(name, votes, TRACES, Words(TRACES.texts)) == votes.split(b"\n")[1] + b"\n"
