@@ -119,6 +119,7 @@ def share_deployed(draw: Draw, size: int, gain: float, gates: int, seed: int) ->
 
 def simulate(arguments: argparse.Namespace) -> dict[str, Any]:
     """False promotions at every size, number of gate and spread; power at every size."""
+    draws: list[tuple[str, tuple[int, ...], Draw]]
     draws = [(f"spread {spread:g}", SIZES, synthetic(spread)) for spread in (0.05, 0.2)]
     for path in arguments.scores:
         for mended in (False, True):
