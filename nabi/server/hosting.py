@@ -11,9 +11,9 @@ from nabi.catalogue.lookup import find_facts
 from nabi.conversations.records import Fact, Message, Moment
 from nabi.errors import ConfigError, NabiError
 from nabi.personas.model import Persona
-from nabi.registry.adapters import is_version_name, parse_version_name
 from nabi.registry.ledger import Live
 from nabi.registry.rollouts import Rollout
+from nabi.registry.version_names import is_version_name, parse_version_name
 from nabi.serving.batching import BatchEngine
 from nabi.serving.residents import Adapter
 from nabi.serving.routing import Route, Routes, RouteTable, Wanted
