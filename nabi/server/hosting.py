@@ -74,9 +74,11 @@ class Hosting:
         with self._engines_lock:
             if base.revision not in self._engines:
                 settings = self.platform.settings
+                memory = settings.adapter_memory_mb
                 self._engines[base.revision] = BatchEngine(
                     load_base(base, threads=settings.threads),
                     num_slots=settings.adapter_slots,
+                    max_slot_bytes=None if memory is None else memory * 2**20,
                     max_rows=settings.answers_at_once,
                     max_waiting=settings.max_waiting,
                 )

@@ -89,13 +89,24 @@ class BatchEngine:
     Args:
         base: the frozen base; no adapter may have been put on it by PEFT.
         num_slots: adapters in memory at once (requirement E5).
+        max_slot_bytes: what adapters in memory may take, instead of their number.
         max_rows: answers computed together.
         max_waiting: requests that wait for a row; one more is refused.
     """
 
-    def __init__(self, base: LoadedBase, *, num_slots: int = 8, max_rows: int = 32, max_waiting: int = 256) -> None:
+    def __init__(
+        self,
+        base: LoadedBase,
+        *,
+        num_slots: int = 8,
+        max_slot_bytes: int | None = None,
+        max_rows: int = 32,
+        max_waiting: int = 256,
+    ) -> None:
         self.base = base
-        self.residents = Residents(AdapterSlots(base.model, num_slots), base.ref)
+        # With a size in bytes the first adapter tells how many slots there are.
+        slots = AdapterSlots(base.model, num_slots if max_slot_bytes is None else 1)
+        self.residents = Residents(slots, base.ref, max_bytes=max_slot_bytes)
         self.max_waiting = max_waiting
         self._max_rows = max_rows
         self._limit = context_length(base.model)

@@ -102,7 +102,7 @@ def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
 def test_the_command_reaches_every_new_request_within_five_seconds(
     tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any, empty_mlflow: Path
 ) -> None:
-    """From the start of `nabi rollback` to the last new request that still met the version rolled back, on any server."""
+    """From the start of `nabi rollback` to the last new request that still met what was rolled back, on any server."""
     platform = make_home(tmp_path / "home", tiny_base_dir.parent)
     put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
     put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
