@@ -94,11 +94,11 @@ class SwapTable:
 
     def tell(self, num: int, asked: str, way: str, times: Sequence[float], *, beside: str | None = None) -> None:
         median, p95 = spread(times)
-        row = {"adapters": num, "asked": asked, "way": way, "median": median, "p95": p95}
+        row: dict[str, Any] = {"adapters": num, "asked": asked, "way": way, "median": median, "p95": p95}
         self.rows.append(row)
         ratio = ""
         if beside is not None:
-            same = {"adapters": num, "way": beside, "asked": "uniform"}
+            same: dict[str, Any] = {"adapters": num, "way": beside, "asked": "uniform"}
             ours = next(row for row in self.rows if same.items() <= row.items())
             row["ratio"] = median / ours["median"]
             ratio = f"{row['ratio']:.0f}" if row["ratio"] >= 10 else f"{row['ratio']:.2g}"
@@ -144,7 +144,8 @@ def ours_in_memory(
 ) -> tuple[list[float], list[float], float]:
     """Each change, the same with a step behind it, and the share of those whose adapter was in memory."""
     base = fresh_base(given)
-    residents = Residents(AdapterSlots(base.model, slots), base.ref)
+    room = AdapterSlots(base.model, slots)
+    residents = Residents(room, base.ref)
 
     def speak(number: int) -> int:
         slot = residents.begin(adapters[number])
@@ -153,7 +154,7 @@ def ours_in_memory(
         return slot
 
     def change_and_step(number: int) -> None:
-        with residents.slots.speaking([speak(number)]):
+        with room.speaking([speak(number)]):
             step(base.model)
 
     for number in range(min(slots, len(adapters))):

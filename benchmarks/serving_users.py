@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def servers(
         ]
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         for url in urls:
-            wait_until(lambda url=url: reachable(httpx.Client(base_url=url), "/readyz"), 120)
+            wait_until(partial(reachable, httpx.Client(base_url=url), "/readyz"), 120)
         yield urls, pids
 
 

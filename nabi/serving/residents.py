@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nabi.errors import ModelError
 from nabi.serving.slots import BARE, AdapterSlots
@@ -49,6 +49,14 @@ def read_checked(adapter: Adapter, base: BaseRef) -> Checked:
     return Checked(adapter, manifest, tensors)
 
 
+class Slots(Protocol):
+    """Where adapters lie, by number from 1: in this process, or in that of another server."""
+
+    num_slots: int
+
+    def write(self, slot: int, manifest: AdapterManifest, tensors: Mapping[str, Any], *, where: Path) -> None: ...
+
+
 class Residents:
     """Adapters in slots, by name. Written by the one thread that computes; others may ask what is there.
 
@@ -59,7 +67,7 @@ class Residents:
             largest adapter so far needs. None keeps to the number.
     """
 
-    def __init__(self, slots: AdapterSlots, base: BaseRef, *, max_bytes: int | None = None) -> None:
+    def __init__(self, slots: Slots, base: BaseRef, *, max_bytes: int | None = None) -> None:
         self.slots = slots
         self._base = base
         self._max_bytes = max_bytes
@@ -133,6 +141,7 @@ class Residents:
         """
         if self._max_bytes is None:
             return True
+        assert isinstance(self.slots, AdapterSlots)  # the size of slots elsewhere is theirs to know
         each = self.slots.slot_bytes_with(read.manifest, read.tensors, where=read.adapter.folder)
         allowed = self._max_bytes // each - 1  # the empty slot of the bare base takes its place too
         if allowed < 1:

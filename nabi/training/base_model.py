@@ -120,6 +120,17 @@ def load_base(ref: BaseRef, *, four_bit: bool = False, threads: int | None = Non
     return LoadedBase(model=model, tokenizer=tokenizer, ref=ref, device=device)
 
 
+def load_tokenizer(ref: BaseRef) -> Any:
+    """A base's tokenizer as `load_base` gives it, for whoever lets another process compute.
+
+    Raises:
+        ModelError: files are missing, or the chat template cannot be used.
+    """
+    tokenizer = _load_tokenizer(_local_folder(ref), ref.name)
+    ensure_markers(tokenizer, ref.name)
+    return tokenizer
+
+
 class LoadedBases:
     """The base that was loaded last: the next training over it takes it from memory."""
 
