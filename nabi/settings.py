@@ -47,6 +47,13 @@ class Settings(BaseSettings):
     )
     serve_port: int = Field(default=8000, ge=1, le=65535, description="the chat server of `nabi serve`")
     adapter_slots: int = Field(default=16, ge=1, description="adapters in memory for each base")
+    adapter_memory_mb: int | None = Field(
+        default=None, ge=1, description="what adapters in memory may take for each base, instead of their number"
+    )
+    vllm_url: HttpUrl | None = Field(
+        default=None, description="a vLLM server that computes for personas of base_model; see docs/serving.md"
+    )
+    vllm_api_key: SecretStr | None = Field(default=None, description="what vLLM was started with as --api-key")
     answers_at_once: int = Field(default=32, ge=1, description="answers that are computed together")
     max_waiting: int = Field(default=256, ge=1, description="requests that wait for their turn; one more gets a 429")
     requests_per_minute: int = Field(default=1200, ge=1, description="of one token; more get a 429")

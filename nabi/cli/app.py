@@ -15,6 +15,7 @@ from nabi.cli import (
     catalogue,
     chat,
     datasets,
+    export,
     forget,
     learn,
     lineage,
@@ -67,6 +68,7 @@ app.command("promote")(adapters.promote)
 app.command("rollout")(adapters.rollout)
 app.command("rollback")(adapters.rollback)
 app.command("notices")(notices.notices)
+app.command("export")(export.export)
 app.command("forget")(forget.forget)
 app.command("lineage")(lineage.lineage)
 app.command("reproduce")(reproduce.reproduce)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nabi.cli.output import AsJson, console, show
-from nabi.evaluation.preference import Pair, Side, Vote
 
 if TYPE_CHECKING:
+    from nabi.evaluation.preference import Pair, Side
     from nabi.steps.review import Reviewed
 
 app = typer.Typer(no_args_is_help=True, help="What was refused or set apart, with its reason.")
@@ -101,6 +101,7 @@ def vote_blind(
     as_json: AsJson = False,
 ) -> None:
     """Shows two answers, not whose they are, and asks which is better. What is answered is not asked again."""
+    from nabi.evaluation.preference import Vote
     from nabi.steps.blind import agreement_so_far, cast, open_set, read_votes, result
     from nabi.wiring import get_platform
 

@@ -90,7 +90,7 @@ def _keep_plot(platform: Platform, persona_id: str) -> Path | None:
 
 
 def _ask(platform: Platform, persona_id: str, questions: tuple[str, ...], now: datetime) -> None:
-    from nabi.registry.adapters import version_name
+    from nabi.registry.version_names import version_name
 
     live = platform.registry.live(persona_id)
     first = version_name(persona_id, 1)

@@ -91,12 +91,18 @@ class Spool:
             ) from problem
 
     def _open(self) -> IO[bytes]:
-        self._path = self._folder / f"{_OPEN}{secrets.token_hex(8)}.jsonl"
-        self._file = self._path.open("ab")
-        self._path.chmod(0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # tells other processes that this one lives
+        while True:
+            path = self._folder / f"{_OPEN}{secrets.token_hex(8)}.jsonl"
+            file = path.open("ab")
+            os.fchmod(file.fileno(), 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX)  # tells other processes that this one lives
+            # Another one may have adopted it before it was locked: what is written to it would be lost.
+            if path.exists():
+                break
+            file.close()
+        self._path, self._file = path, file
         _sync_folder(self._folder)
-        return self._file
+        return file
 
     def _seal_own(self) -> None:
         with self._writing:
@@ -145,6 +151,9 @@ class Spool:
             self.drain()
         except TransientError as error:
             logger.warning("what was said waits on the disk: %s", error)
+        except OSError:
+            # This thread must outlive a disk that fails for a while: without it nothing is taken any more.
+            logger.exception("what was said waits on the disk")
 
 
 def _sync_folder(folder: Path) -> None:

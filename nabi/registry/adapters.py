@@ -7,7 +7,6 @@ to look at: three separate calls could never be atomic.
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,34 +16,11 @@ from nabi.errors import ConfigError, ModelError
 from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, RETIRE_TAG, TrackedVersion, Tracker
 from nabi.registry.leases import Lease
 from nabi.registry.ledger import Ledger, Live
+from nabi.registry.version_names import parse_version_name, version_name
 
 logger = logging.getLogger(__name__)
 
 REPLAY_TAG = "replay"
-
-_VERSION_NAME = re.compile(r"(?P<persona>[a-z0-9]+(?:-[a-z0-9]+)*)--v(?P<number>[1-9][0-9]*)")
-
-
-def version_name(persona_id: str, number: int) -> str:
-    """The immutable name of an adapter version, e.g. `nabiyam--v7`."""
-    return f"{persona_id}--v{number}"
-
-
-def parse_version_name(name: str) -> tuple[str, int]:
-    """(persona id, number) of an adapter version's name.
-
-    Raises:
-        ConfigError: the name has another form.
-    """
-    match = _VERSION_NAME.fullmatch(name)
-    if not match:
-        raise ConfigError(f"{name!r} is no adapter version", fix="Versions are written as nabiyam--v7.")
-    return match["persona"], int(match["number"])
-
-
-def is_version_name(name: str) -> bool:
-    """Whether a text has the form of an adapter version's name; personas' ids never hold two hyphens in a row."""
-    return _VERSION_NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numpy as np
-
 ALPHA = 0.01
 """False alarms over a version's whole life, all measures together."""
 
@@ -127,6 +125,8 @@ def log_evidence(num_bad: int, num: int, ceiling: float) -> float:
     """Log of how much better rates above `ceiling`, all alike, explain what was seen than `ceiling` does."""
     if ceiling >= 1:
         return -math.inf
+    import numpy as np
+
     rates = ceiling + (1 - ceiling) * (np.arange(_STEPS) + 0.5) / _STEPS
     ratios = num_bad * np.log(rates / ceiling) + (num - num_bad) * np.log((1 - rates) / (1 - ceiling))
     top = float(ratios.max())

@@ -19,7 +19,8 @@ from nabi.server.chat_bodies import ChatBody, closing, piece, whole
 from nabi.server.hosting import Hosting
 from nabi.server.keeping import Keeper, Turn
 from nabi.server.problems import told
-from nabi.serving.batching import Answer, Pending
+from nabi.serving.batching import Answer
+from nabi.serving.chat_engine import Underway
 
 router = APIRouter(prefix="/v1")
 
@@ -88,7 +89,7 @@ def _begin(hosting: Hosting, body: ChatBody) -> Turn:
     return Turn(f"chatcmpl-{secrets.token_hex(16)}", now, body, route, facts, prompt)
 
 
-async def _wait(request: Request, pending: Pending) -> Answer:
+async def _wait(request: Request, pending: Underway) -> Answer:
     """The answer; when the asker goes away, nobody computes it any further."""
     answer = asyncio.wrap_future(pending.answer)
     while not answer.done():
@@ -98,7 +99,7 @@ async def _wait(request: Request, pending: Pending) -> Answer:
     return answer.result()
 
 
-async def _events(keeper: Keeper, turn: Turn, pending: Pending, pieces: asyncio.Queue[str]) -> AsyncIterator[str]:
+async def _events(keeper: Keeper, turn: Turn, pending: Underway, pieces: asyncio.Queue[str]) -> AsyncIterator[str]:
     """The answer as server-sent events, ending with [DONE]; an error on the way is the last event."""
     answer = asyncio.wrap_future(pending.answer)
     try:

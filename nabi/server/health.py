@@ -56,7 +56,7 @@ def live(request: Request, _caller: Operator) -> dict[str, Any]:
             for persona_id, route in hosting.table.routes.items()
         },
         "broken": {persona_id: error.what for persona_id, error in hosting.table.broken.items()},
-        "in_memory": {engine.base.ref.name: list(engine.residents.digests) for engine in hosting.engines},
+        "in_memory": {engine.ref.name: list(engine.residents.digests) for engine in hosting.engines},
     }
 
 

@@ -10,13 +10,16 @@ from typing import Any
 from nabi.catalogue.lookup import find_facts
 from nabi.conversations.records import Fact, Message, Moment
 from nabi.errors import ConfigError, NabiError
+from nabi.integrations.vllm import VllmClient
 from nabi.personas.model import Persona
-from nabi.registry.adapters import is_version_name, parse_version_name
 from nabi.registry.ledger import Live
 from nabi.registry.rollouts import Rollout
+from nabi.registry.version_names import is_version_name, parse_version_name
 from nabi.serving.batching import BatchEngine
+from nabi.serving.chat_engine import ChatEngine
 from nabi.serving.residents import Adapter
 from nabi.serving.routing import Route, Routes, RouteTable, Wanted
+from nabi.serving.vllm_engine import VllmEngine
 from nabi.training.adapter import read_manifest
 from nabi.training.base_model import BaseRef, load_base
 from nabi.wiring import Platform
@@ -35,7 +38,7 @@ class Hosting:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self._engines: dict[str, BatchEngine] = {}
+        self._engines: dict[str, ChatEngine] = {}
         self._engines_lock = threading.Lock()
         self._personas_read: tuple[Any, Mapping[str, Persona]] = (None, {})
         self.table = RouteTable(self._wanted, self._prepare)
@@ -50,7 +53,7 @@ class Hosting:
             engine.close()
 
     @property
-    def engines(self) -> list[BatchEngine]:
+    def engines(self) -> list[ChatEngine]:
         return list(self._engines.values())
 
     def route(self, model: str) -> Route:
@@ -69,18 +72,33 @@ class Hosting:
             return self._version_route(model)
         raise _unknown(model, routes)
 
-    def engine(self, base: BaseRef) -> BatchEngine:
-        """The engine of a base; the first call loads it."""
+    def engine(self, base: BaseRef) -> ChatEngine:
+        """The engine of a base; the first call loads it, or finds it at vLLM."""
         with self._engines_lock:
             if base.revision not in self._engines:
-                settings = self.platform.settings
-                self._engines[base.revision] = BatchEngine(
-                    load_base(base, threads=settings.threads),
-                    num_slots=settings.adapter_slots,
-                    max_rows=settings.answers_at_once,
-                    max_waiting=settings.max_waiting,
-                )
+                self._engines[base.revision] = self._make_engine(base)
             return self._engines[base.revision]
+
+    def _make_engine(self, base: BaseRef) -> ChatEngine:
+        settings = self.platform.settings
+        if settings.vllm_url is not None and base.name == settings.base_model:
+            key = settings.vllm_api_key
+            client = VllmClient(str(settings.vllm_url), None if key is None else key.get_secret_value())
+            return VllmEngine(
+                base,
+                client,
+                num_slots=settings.adapter_slots,
+                max_rows=settings.answers_at_once,
+                max_waiting=settings.max_waiting,
+            )
+        memory = settings.adapter_memory_mb
+        return BatchEngine(
+            load_base(base, threads=settings.threads),
+            num_slots=settings.adapter_slots,
+            max_slot_bytes=None if memory is None else memory * 2**20,
+            max_rows=settings.answers_at_once,
+            max_waiting=settings.max_waiting,
+        )
 
     def facts(self, persona: Persona, question: str, history: list[Message], now: Moment) -> tuple[Fact, ...]:
         """What the persona's catalogue knows about a question; nothing where it has none."""

@@ -66,7 +66,7 @@ class _State(Collector):
         loaded = CounterMetricFamily("nabi_adapters_loaded", "adapters put into slots", labels=["base"])
         evicted = CounterMetricFamily("nabi_adapters_evicted", "adapters that made room", labels=["base"])
         for engine in self._hosting.engines:
-            base = [engine.base.ref.name]
+            base = [engine.ref.name]
             waiting.add_metric(base, engine.num_waiting)
             speaking.add_metric(base, engine.num_speaking)
             resident.add_metric(base, len(engine.residents.digests))

@@ -20,7 +20,7 @@ from nabi.serving.kv_rows import KvRows
 from nabi.serving.residents import Adapter, Checked, Residents, read_checked
 from nabi.serving.slots import AdapterSlots
 from nabi.serving.utterance import Utterance
-from nabi.training.base_model import LoadedBase, context_length
+from nabi.training.base_model import BaseRef, LoadedBase, context_length
 from nabi.training.template import end_ids
 from nabi.training.tokenise import encode_prompt
 
@@ -89,13 +89,24 @@ class BatchEngine:
     Args:
         base: the frozen base; no adapter may have been put on it by PEFT.
         num_slots: adapters in memory at once (requirement E5).
+        max_slot_bytes: what adapters in memory may take, instead of their number.
         max_rows: answers computed together.
         max_waiting: requests that wait for a row; one more is refused.
     """
 
-    def __init__(self, base: LoadedBase, *, num_slots: int = 8, max_rows: int = 32, max_waiting: int = 256) -> None:
+    def __init__(
+        self,
+        base: LoadedBase,
+        *,
+        num_slots: int = 8,
+        max_slot_bytes: int | None = None,
+        max_rows: int = 32,
+        max_waiting: int = 256,
+    ) -> None:
         self.base = base
-        self.residents = Residents(AdapterSlots(base.model, num_slots), base.ref)
+        # With a size in bytes the first adapter tells how many slots there are.
+        self._slots = AdapterSlots(base.model, num_slots if max_slot_bytes is None else 1)
+        self.residents = Residents(self._slots, base.ref, max_bytes=max_slot_bytes)
         self.max_waiting = max_waiting
         self._max_rows = max_rows
         self._limit = context_length(base.model)
@@ -108,6 +119,10 @@ class BatchEngine:
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="nabi-batch", daemon=True)
         self._thread.start()
+
+    @property
+    def ref(self) -> BaseRef:
+        return self.base.ref
 
     @property
     def num_waiting(self) -> int:
@@ -181,7 +196,7 @@ class BatchEngine:
             self._work.notify()
         self._thread.join()
         self._fail([*self._speaking, *self._waiting], Abandoned("the server is stopping.", fix="Ask again."))
-        self.residents.slots.close()
+        self._slots.close()
 
     def _run(self) -> None:
         import torch
@@ -254,13 +269,13 @@ class BatchEngine:
         return begun
 
     def _read(self, newcomers: Sequence[Pending]) -> None:
-        with self.residents.slots.speaking([pending.slot for pending in newcomers]):
+        with self._slots.speaking([pending.slot for pending in newcomers]):
             logits = self._rows.read([pending.prompt for pending in newcomers])
         self._speaking += newcomers
         self._hear(newcomers, logits)
 
     def _step(self) -> None:
-        with self.residents.slots.speaking([pending.slot for pending in self._speaking]):
+        with self._slots.speaking([pending.slot for pending in self._speaking]):
             logits = self._rows.step([pending.last for pending in self._speaking])
         self._hear(list(self._speaking), logits)
 

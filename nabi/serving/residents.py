@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nabi.errors import ModelError
 from nabi.serving.slots import BARE, AdapterSlots
@@ -49,17 +49,28 @@ def read_checked(adapter: Adapter, base: BaseRef) -> Checked:
     return Checked(adapter, manifest, tensors)
 
 
+class Slots(Protocol):
+    """Where adapters lie, by number from 1: in this process, or in that of another server."""
+
+    num_slots: int
+
+    def write(self, slot: int, manifest: AdapterManifest, tensors: Mapping[str, Any], *, where: Path) -> None: ...
+
+
 class Residents:
     """Adapters in slots, by name. Written by the one thread that computes; others may ask what is there.
 
     Args:
         slots: where they lie.
         base: which base they must be made for.
+        max_bytes: what the slots may take, instead of their number: there are as many as fit, each as large as the
+            largest adapter so far needs. None keeps to the number.
     """
 
-    def __init__(self, slots: AdapterSlots, base: BaseRef) -> None:
+    def __init__(self, slots: Slots, base: BaseRef, *, max_bytes: int | None = None) -> None:
         self.slots = slots
         self._base = base
+        self._max_bytes = max_bytes
         self._held: OrderedDict[str, tuple[int, str]] = OrderedDict()  # name → slot, digest; the latest used last
         self._free = list(range(slots.num_slots, BARE, -1))
         self._speaking: Counter[str] = Counter()
@@ -109,17 +120,46 @@ class Residents:
             self._speaking[adapter.name] -= 1
 
     def _load(self, adapter: Adapter, checked: Checked | None) -> bool:
-        slot = self._room()
+        read = checked or read_checked(adapter, self._base)
+        slot = self._room() if self._fits(read) else None
         if slot is None:
             return False
         try:
-            read = checked or read_checked(adapter, self._base)
             self.slots.write(slot, read.manifest, read.tensors, where=adapter.folder)
         except BaseException:
             self._free.append(slot)
             raise
         self._held[adapter.name] = (slot, adapter.digest)
         self.num_loaded += 1
+        return True
+
+    def _fits(self, read: Checked) -> bool:
+        """Lays out as many slots as the bytes allow once this adapter is among them; False while one too many speaks.
+
+        Raises:
+            ModelError: not even this adapter alone fits.
+        """
+        if self._max_bytes is None:
+            return True
+        assert isinstance(self.slots, AdapterSlots)  # the size of slots elsewhere is theirs to know
+        each = self.slots.slot_bytes_with(read.manifest, read.tensors, where=read.adapter.folder)
+        allowed = self._max_bytes // each - 1  # the empty slot of the bare base takes its place too
+        if allowed < 1:
+            raise ModelError(
+                f"{read.adapter.name} takes {each} bytes in memory, twice with the empty slot, and adapters may take "
+                f"{self._max_bytes}",
+                where=str(read.adapter.folder),
+                fix="Set NABI_ADAPTER_MEMORY_MB higher, or train with a smaller recipe.r.",
+            )
+        last = self.slots.num_slots
+        beyond = [name for name, (slot, _) in self._held.items() if slot > allowed]
+        if any(self._speaking[name] > 0 for name in beyond):
+            return False
+        for name in beyond:
+            self._evict(name)
+        self._free = [*range(allowed, last, -1), *(slot for slot in self._free if slot <= allowed)]
+        if allowed != last:
+            self.slots.add_slots(allowed - last)
         return True
 
     def _room(self) -> int | None:
@@ -130,6 +170,9 @@ class Residents:
         name = next((name for name in silent if name not in self._kept), next(iter(silent), None))
         if name is None:
             return None
+        return self._evict(name)
+
+    def _evict(self, name: str) -> int:
         slot, _ = self._held.pop(name)
         del self._speaking[name]
         self.num_evicted += 1

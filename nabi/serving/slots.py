@@ -79,8 +79,25 @@ class AdapterSlots:
             layer.hook.remove()
         self._layers = {}
 
+    def slot_bytes_with(self, manifest: AdapterManifest, tensors: Mapping[str, Any], *, where: Path) -> int:
+        """What a slot takes once this adapter has been written into one: a wider adapter widens all of them.
+
+        Raises:
+            ModelError: as for `write`.
+        """
+        changes = self._changes(tensors, where)
+        rank = max(self._rank, manifest.r)
+        stretched = {name for name, change in changes.items() if change.lengths is not None}
+        stretched |= {name for name, layer in self._layers.items() if layer.stretch is not None}
+        numbers = sum(
+            rank * (self._linears[name].in_features + self._linears[name].out_features)
+            for name in self._layers.keys() | changes.keys()
+        )
+        numbers += sum(self._linears[name].out_features for name in stretched)
+        return int(numbers * self._dtype.itemsize)
+
     def add_slots(self, num: int) -> None:
-        """Room for so many adapters more; what is in the slots stays."""
+        """Room for so many adapters more; what is in the slots stays. Fewer than none takes the last slots away."""
         self.num_slots += num
         self._speaking.forget_gathered()
         for layer in self._layers.values():
@@ -166,7 +183,8 @@ class _SlottedLayer:
 
     @property
     def slot_bytes(self) -> int:
-        return int(self.down[0].nbytes + self.up[0].nbytes)
+        stretch = 0 if self.stretch is None else self.stretch[0].nbytes
+        return int(self.down[0].nbytes + self.up[0].nbytes + stretch)
 
     def write(self, slot: int, change: _Change | None, scale: float) -> None:
         self.down[slot].zero_()
@@ -193,6 +211,7 @@ class _SlottedLayer:
     def add_slots(self, num: int) -> None:
         from torch.nn import functional
 
+        # With fewer slots than before this cuts off the last ones, into a tensor of its own.
         self.down = functional.pad(self.down, (0, 0, 0, 0, 0, num))
         self.up = functional.pad(self.up, (0, 0, 0, 0, 0, num))
         if self.stretch is not None:

@@ -21,7 +21,7 @@ from nabi.evaluation.probes import Probe, answer_probes, probes_for
 from nabi.evaluation.prompts import EvalPrompt, collect_prompts, older_sets, prompt_messages, without_near_copies
 from nabi.evaluation.score import breakdown, score_contender
 from nabi.personas.model import Persona
-from nabi.registry.adapters import parse_version_name
+from nabi.registry.version_names import parse_version_name
 from nabi.serving.engine import Engine
 from nabi.steps.bootstrap import bootstrap_pool
 from nabi.steps.guard import uses_words

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 
 from nabi.errors import ConfigError, NabiError
-from nabi.registry.adapters import parse_version_name
 from nabi.registry.ledger import Live
 from nabi.registry.rollouts import Rollout
+from nabi.registry.version_names import parse_version_name
 from nabi.wiring import Platform
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from typing import Any
 
 from nabi.conversations.erasure import REASONS
 from nabi.errors import ConfigError
-from nabi.registry.adapters import is_version_name
 from nabi.registry.journal import LEARNED_PARTS
 from nabi.registry.lineage import SampleTrace
+from nabi.registry.version_names import is_version_name
 from nabi.wiring import Platform
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from nabi.errors import ConfigError, DataError, ModelError
 from nabi.provenance import code_commit, lock_digest
-from nabi.registry.adapters import AdapterVersion, is_version_name
+from nabi.registry.adapters import AdapterVersion
+from nabi.registry.version_names import is_version_name
 from nabi.steps.guard import uses_words
 from nabi.steps.train import JOB_RECORD, loss_file, preferences_file
 from nabi.training.adapter import METADATA, library_versions, load_verified, read_manifest

@@ -120,6 +120,17 @@ def load_base(ref: BaseRef, *, four_bit: bool = False, threads: int | None = Non
     return LoadedBase(model=model, tokenizer=tokenizer, ref=ref, device=device)
 
 
+def load_tokenizer(ref: BaseRef) -> Any:
+    """A base's tokenizer as `load_base` gives it, for whoever lets another process compute.
+
+    Raises:
+        ModelError: files are missing, or the chat template cannot be used.
+    """
+    tokenizer = _load_tokenizer(_local_folder(ref), ref.name)
+    ensure_markers(tokenizer, ref.name)
+    return tokenizer
+
+
 class LoadedBases:
     """The base that was loaded last: the next training over it takes it from memory."""
 
@@ -303,9 +314,24 @@ def _load_weights(folder: Path, device: str, four_bit: bool) -> Any:
     model = AutoModelForCausalLM.from_pretrained(folder, **options)
     if not four_bit:
         model = model.to(device)
+    elif device == "cpu":
+        _keep_layout(model)
     # A hub model's own sampling settings would make answers random and champions incomparable.
     model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id, do_sample=False)
     return model.requires_grad_(False).eval()
+
+
+def _keep_layout(model: Any) -> None:
+    """Keep bitsandbytes from laying weights out anew at their first use on a CPU with avx512_bf16.
+
+    It does so for inference alone; a DoRA, whose lengths are those of the base's weights, then reads them wrongly, in
+    PEFT and in our slots alike.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _four_bits(dtype: Any) -> Any:

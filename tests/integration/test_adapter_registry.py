@@ -10,8 +10,9 @@ import pytest
 from nabi.database.engine import open_database
 from nabi.errors import ConfigError
 from nabi.integrations.mlflow_tracking import Tracker
-from nabi.registry.adapters import AdapterRegistry, AdapterVersion, parse_version_name
+from nabi.registry.adapters import AdapterRegistry, AdapterVersion
 from nabi.registry.ledger import Ledger
+from nabi.registry.version_names import parse_version_name
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-from nabi.conversations.spool import Spool
+from nabi.conversations.spool import Entry, Spool
 from nabi.errors import TransientError
 
 
@@ -56,7 +60,7 @@ def test_what_a_killed_process_put_is_taken_by_the_next_one(tmp_path: Path) -> N
     """The child is killed in the middle of a line: the whole lines count, the torn one was never promised."""
     code = f"""
 import os, pathlib
-from nabi.conversations.spool import Spool
+from nabi.conversations.spool import Entry, Spool
 spool = Spool(pathlib.Path({str(tmp_path / "spool")!r}), print)
 spool.put({{"number": 1}})
 spool.put({{"number": 2}})
@@ -85,3 +89,49 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     spool.put({"number": 0})
     assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "spool").iterdir())
+
+
+def test_a_file_that_another_process_adopts_while_it_is_made_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Entry] = []
+    mine, other = Spool(tmp_path, taken.extend), Spool(tmp_path, taken.extend)
+    lock, interrupted = fcntl.flock, False
+
+    def lock_late(file: IO[bytes], how: int) -> None:
+        """The other one looks around between the making of the file and its locking."""
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            other.drain()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    mine.put({"number": 1})
+    other.drain()
+    mine.put({"number": 2})
+    mine.drain()
+    assert taken == [{"number": 1}, {"number": 2}]
+    assert mine.num_files == 0
+
+
+def test_a_failing_disk_does_not_end_the_taking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Entry] = []
+    spool = Spool(tmp_path, taken.extend)
+    failed = threading.Event()
+
+    def broken(_self: Path, _target: Path) -> None:
+        failed.set()
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", broken)
+        spool.put({"number": 1})
+        spool.start()
+        assert failed.wait(10)
+    deadline = time.monotonic() + 10
+    while not taken:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    spool.stop()
+    assert taken == [{"number": 1}]

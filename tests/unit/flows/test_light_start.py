@@ -1,4 +1,4 @@
-"""Most windows train nothing: they must not wait for the imports of what trains, measures and tracks."""
+"""Most windows train nothing, and a rollback is urgent: neither waits for the imports of what trains and tracks."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def test_a_window_with_too_few_new_samples_ends_without_the_libraries_that_train
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["skipped: 0 of 50 new samples", "[]"]
+
+
+def test_a_rollback_does_not_wait_for_what_it_does_not_need() -> None:
+    """MLflow alone takes longer to import than a rollback may take."""
+    heavy = (*HEAVY, "numpy", "prefect")
+    code = f"import sys, nabi.cli, nabi.steps.go_live; print([name for name in {heavy} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -93,6 +97,47 @@ def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
             assert time.monotonic() - begun < 5
         with pytest.raises(openai.BadRequestError, match="no previous adapter to roll back to"):
             clients[0].post("/personas/mari/rollback", body=body, cast_to=dict)
+
+
+def test_the_command_reaches_every_new_request_within_five_seconds(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any, empty_mlflow: Path
+) -> None:
+    """From the start of `nabi rollback` to the last new request that still met what was rolled back, on any server."""
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
+    put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
+    shutil.copyfile(empty_mlflow, platform.settings.state / "mlflow.db")
+    met: list[tuple[float, str]] = []  # when a request was sent, and who answered it
+    stop = threading.Event()
+
+    def talk(url: str) -> None:
+        token = (platform.settings.state / "secrets" / "chat.token").read_text()
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
+        while not stop.wait(0.05):
+            sent = time.monotonic()
+            met.append((sent, client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model))
+
+    with serving(platform) as one, serving(platform) as two:
+        threads = [threading.Thread(target=talk, args=(url,)) for url in (one, two)]
+        for thread in threads:
+            thread.start()
+        while len(met) < 10:
+            time.sleep(0.05)
+        command = [sys.executable, "-m", "nabi.cli", "rollback", "mari", "--why", "rude answers"]
+        environment = os.environ | {"NABI_HOME": str(platform.settings.home), "PYTHONPATH": os.pathsep.join(sys.path)}
+        begun = time.monotonic()
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr
+        assert "mari--v1 is live" in told.stdout
+        time.sleep(2)  # within which every server knows of a change
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert {model for sent, model in met if sent < begun} == {"mari--v2"}
+    assert {model for sent, model in met if sent > begun} == {"mari--v1", "mari--v2"}
+    assert max(sent for sent, model in met if model == "mari--v2") - begun < 5
+    newest = platform.ledger.history("mari")[-1]
+    assert (newest.action, newest.champion, newest.why) == ("rollback", "mari--v1", "rude answers")
 
 
 def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from nabi.errors import ModelError
 from nabi.serving.residents import Adapter, Residents, read_checked
 from nabi.serving.slots import BARE, AdapterSlots
 from nabi.training.base_model import LoadedBase, load_base, resolve_base
+from nabi.training.progress import no_progress
+from nabi.training.train import train_adapter
 
 
 @pytest.fixture
@@ -91,3 +94,61 @@ def test_a_damaged_adapter_takes_no_slot(
     assert _speak(residents, adapters[0])
     assert _speak(residents, adapters[1])
     assert residents.begin(adapters[2], read_checked(adapters[2], base.ref))
+
+
+@pytest.fixture(scope="module")
+def wide(make_job: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Adapter:
+    """An adapter that no slot of the first width holds."""
+    recipe = {"r": 32, "alpha": 32, "epochs": 1}
+    result = train_adapter(make_job(tmp_path_factory.mktemp("wide"), recipe=recipe), no_progress)
+    return Adapter("wide--v1", result.digest, result.adapter_dir)
+
+
+def _slot_bytes(base: LoadedBase, adapter: Adapter) -> int:
+    slots = AdapterSlots(base.model, 1)
+    read = read_checked(adapter, base.ref)
+    told = slots.slot_bytes_with(read.manifest, read.tensors, where=adapter.folder)
+    slots.write(1, read.manifest, read.tensors, where=adapter.folder)
+    assert slots.slot_bytes == told
+    slots.close()
+    return told
+
+
+def _sized(base: LoadedBase, max_bytes: int) -> Residents:
+    return Residents(AdapterSlots(base.model, 1), base.ref, max_bytes=max_bytes)
+
+
+def test_a_size_in_bytes_holds_as_many_adapters_as_fit(base: LoadedBase, adapters: list[Adapter]) -> None:
+    each = _slot_bytes(base, adapters[0])
+    residents = _sized(base, 4 * each + each // 2)  # three adapters and the empty slot
+    for adapter in adapters:
+        assert _speak(residents, adapter)
+    assert list(residents.digests) == ["p1--v1", "p2--v1", "p3--v1"]
+    assert (residents.slots.num_slots + 1) * residents.slots.slot_bytes <= 4 * each + each // 2
+
+
+def test_a_wider_adapter_leaves_room_for_fewer_and_waits_for_those_who_speak(
+    base: LoadedBase, adapters: list[Adapter], wide: Adapter
+) -> None:
+    narrow, each = _slot_bytes(base, adapters[0]), _slot_bytes(base, wide)
+    assert each == 2 * narrow
+    residents = _sized(base, 3 * each)  # five narrow adapters or two wide ones
+    for adapter in adapters[:2]:
+        _speak(residents, adapter)
+    assert residents.begin(adapters[2]) == 3
+    assert residents.begin(wide) is None
+    assert list(residents.digests) == ["p0--v1", "p1--v1", "p2--v1"]
+    residents.end(adapters[2])
+    assert _speak(residents, wide) in {1, 2}
+    assert list(residents.digests) == ["p1--v1", "wide--v1"]
+    assert (residents.slots.num_slots + 1) * residents.slots.slot_bytes == 3 * each
+
+
+def test_an_adapter_larger_than_all_the_bytes_is_refused(
+    base: LoadedBase, adapters: list[Adapter], wide: Adapter
+) -> None:
+    residents = _sized(base, 2 * _slot_bytes(base, adapters[0]))
+    assert _speak(residents, adapters[0]) == 1
+    with pytest.raises(ModelError, match="NABI_ADAPTER_MEMORY_MB"):
+        residents.begin(wide)
+    assert _speak(residents, adapters[0]) == 1
