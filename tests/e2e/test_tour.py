@@ -103,7 +103,7 @@ def test_new_kinds_of_conversations_are_learned_and_deployed(windows: list[dict[
     fourth = windows[3]
     assert fourth["state"] == "deployed"
     assert fourth["adapter"] == "nabiyam--v3"
-    assert fourth["new"] == 495  # nor does a rejected candidate
+    assert fourth["new"] == 255  # nor does a rejected candidate
     assert float(fourth["gain"].strip("%+")) >= 5
 
 

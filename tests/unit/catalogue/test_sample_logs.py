@@ -58,7 +58,7 @@ def test_script_makes_the_shipped_files_again(tmp_path: Path) -> None:
 
 
 def test_usable_conversations_are_thin_then_few_then_many(curated: dict[int, Curated]) -> None:
-    assert [len(curated[n].kept) for n in WINDOWS] == [12, 25, 70, 400]
+    assert [len(curated[n].kept) for n in WINDOWS] == [12, 25, 70, 160]
 
 
 def test_each_window_has_rows_that_must_not_be_used(curated: dict[int, Curated]) -> None:
