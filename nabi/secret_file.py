@@ -7,11 +7,31 @@ import os
 import secrets
 from pathlib import Path
 
+from nabi.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
 
-def read_or_create(path: Path, fresh: bytes) -> bytes:
-    """What the file holds; `fresh` when it is made now. A file that others could read is narrowed to 0600."""
+def read_or_create(path: Path, fresh: bytes, what: str) -> bytes:
+    """What the file holds; `fresh` when it is made now. A file that others could read is narrowed to 0600.
+
+    Args:
+        what: how an error calls it, "the key of the user ids" say.
+
+    Raises:
+        ConfigError: the file cannot be read or written.
+    """
+    try:
+        return _read_or_create(path, fresh)
+    except OSError as error:
+        raise ConfigError(
+            f"{what} cannot be used: {error.strerror}.",
+            where=str(path),
+            fix="Choose a state folder you may write to with NABI_STATE_DIR.",
+        ) from error
+
+
+def _read_or_create(path: Path, fresh: bytes) -> bytes:
     if not path.exists():
         _create(path, fresh)
     content = path.read_bytes()

@@ -23,14 +23,7 @@ def load_or_create_key(path: Path) -> bytes:
     Raises:
         ConfigError: the file cannot be read or written, or holds no key.
     """
-    try:
-        key = read_or_create(path, secrets.token_bytes(KEY_BYTES))
-    except OSError as error:
-        raise ConfigError(
-            f"the key of the user ids cannot be used: {error.strerror}.",
-            where=str(path),
-            fix="Choose a state folder you may write to with NABI_STATE_DIR.",
-        ) from error
+    key = read_or_create(path, secrets.token_bytes(KEY_BYTES), "the key of the user ids")
     if len(key) != KEY_BYTES:
         raise ConfigError(
             f"the key of the user ids has {len(key)} bytes and needs {KEY_BYTES}.",

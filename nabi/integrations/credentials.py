@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from nabi.errors import ConfigError
 from nabi.secret_file import read_or_create
 from nabi.settings import Settings
 
@@ -49,11 +48,4 @@ def load_or_create_credentials(settings: Settings) -> Credentials:
 
 
 def _password(path: Path) -> str:
-    try:
-        return read_or_create(path, secrets.token_urlsafe(_TOKEN_BYTES).encode()).decode().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"the password cannot be used: {error.strerror}",
-            where=str(path),
-            fix="Choose a state folder you may write to with NABI_STATE_DIR.",
-        ) from error
+    return read_or_create(path, secrets.token_urlsafe(_TOKEN_BYTES).encode(), "the password").decode().strip()

@@ -104,14 +104,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _token(path: Path) -> bytes:
-    try:
-        token = read_or_create(path, f"nabi-{secrets.token_urlsafe(_TOKEN_BYTES)}".encode()).strip()
-    except OSError as error:
-        raise ConfigError(
-            f"the token cannot be used: {error.strerror}",
-            where=str(path),
-            fix="Choose a state folder you may write to with NABI_STATE_DIR.",
-        ) from error
+    token = read_or_create(path, f"nabi-{secrets.token_urlsafe(_TOKEN_BYTES)}".encode(), "the token").strip()
     if len(token) < _TOKEN_BYTES:
         raise ConfigError("the token is too short to be one.", where=str(path), fix="Remove the file for a new one.")
     return token

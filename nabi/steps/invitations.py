@@ -78,14 +78,7 @@ def read_ticket(platform: Platform, ticket: str) -> Invitation:
 
 def _signature(platform: Platform, body: str) -> bytes:
     path = platform.settings.state / "secrets" / "votes.key"
-    try:
-        key = read_or_create(path, secrets.token_bytes(_KEY_BYTES))
-    except OSError as error:
-        raise ConfigError(
-            f"the key of the voting links cannot be used: {error.strerror}.",
-            where=str(path),
-            fix="Choose a state folder you may write to with NABI_STATE_DIR.",
-        ) from error
+    key = read_or_create(path, secrets.token_bytes(_KEY_BYTES), "the key of the voting links")
     if len(key) < _KEY_BYTES:
         raise ConfigError("the key is too short to be one.", where=str(path), fix="Remove the file for a new one.")
     return hmac.new(key, body.encode(), hashlib.sha256).digest()
