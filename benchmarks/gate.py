@@ -2,21 +2,30 @@
 
     .venv/bin/python benchmarks/gate.py [--json FILE] simulate [--gates 1000] [--figure docs/gate-power.png]
     .venv/bin/python benchmarks/gate.py simulate --scores var/evaluations/nabiyam/nabiyam--v[23]/scores.json
+    .venv/bin/python benchmarks/gate.py itself [--seeds 20]
 
 `simulate` plays gates with the very `decide` of the loop. Qualities are drawn anew for every gate: prompts differ in
 how hard they are, and each contender slips on some of them by itself. `--scores` takes what evaluations left and draws
 prompts (with the answers of the newest version and of its opponent) from it as well: equal contenders are made of it
 by swapping the two of a prompt at random; better ones from these, by lifting every answer of the candidate's alike, or
 by mending some of them.
+
+`itself` trains the shipped example's first adapter once more with each of many seeds and lets the gate compare every
+one of them with the first: adapters that are equal but for luck. Each gate counts as the first of its seven days, which
+is when the gate is easiest to pass.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +36,20 @@ from nabi.evaluation.interval import detectable_gain, prompts_needed
 from nabi.evaluation.score import PromptScore
 from nabi.evaluation.spending import level_of_gate, most_gates
 from nabi.personas.model import Evaluation
+from nabi.serving.engine import Engine
+from nabi.settings import Settings
+from nabi.steps import bootstrap, collect
 from nabi.steps.blind import opponent_in
-from nabi.steps.evaluate import load_contenders
+from nabi.steps.evaluate import BASE, load_contenders, measure_with, prompts_of
+from nabi.steps.snapshot import take_snapshot
+from nabi.steps.train import training_job
+from nabi.steps.window import Snapshot, Window
+from nabi.training.base_model import load_base
+from nabi.training.progress import no_progress
+from nabi.training.worker import train_in_own_process
+from nabi.wiring import Platform
 
+ROOT, PERSONA = Path(__file__).resolve().parent.parent, "nabiyam"
 NUM_ANCHORS = 100
 SIZES = (60, 103, 150)
 """Prompts of the agents' smallest sets and of nabiyam's first and last gate in the shipped example."""
@@ -154,6 +174,49 @@ def sizes_needed() -> list[dict[str, float]]:
     return rows
 
 
+def itself(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the gate says of adapters that differ from the champion in the seed of their training alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        platform, snapshot = first_dataset(Path(folder))
+        persona = platform.persona(PERSONA)
+        job = training_job(platform, persona, snapshot, None)
+        names = [f"{PERSONA}--v{number}" for number in range(1, arguments.seeds + 2)]
+        jobs = [
+            job.model_copy(update={"seed": job.seed + number, "out_dir": Path(folder) / name})
+            for number, name in enumerate(names)
+        ]
+        results = [train_in_own_process(one, no_progress) for one in jobs]
+        engine = Engine(load_base(platform.base(persona), threads=platform.settings.threads))
+        for name, result in zip(names, results, strict=True):
+            engine.load(name, result.adapter_dir)
+        measured = measure_with(engine, persona, prompts_of(platform, persona, snapshot.version, {}), [BASE, *names])
+    champion, *candidates = (measured[name] for name in names)
+    verdicts = [decide(champion, candidate, persona.evaluation, Luck(gate=1, most=MOST)) for candidate in candidates]
+    for verdict in verdicts:
+        print(f"{verdict.candidate_name}: {verdict.sentence}", flush=True)
+    gains = sorted(verdict.gain for verdict in verdicts if verdict.gain is not None)
+    deployed, by_means = sum(verdict.deploy for verdict in verdicts), sum(gain >= 0.05 for gain in gains)
+    print(
+        f"{deployed} of {len(verdicts)} deployed, {by_means} by bare means; gains {gains[0]:+.2%} to {gains[-1]:+.2%}"
+    )
+    return {"deployed": deployed, "by_means": by_means, "verdicts": [one.model_dump(mode="json") for one in verdicts]}
+
+
+def first_dataset(home: Path) -> tuple[Platform, Snapshot]:
+    """A fresh installation with the dataset version of the shipped example's first window."""
+    (home / "sample_data.xlsx").symlink_to(ROOT / "sample_data.xlsx")
+    settings = Settings(home=home, personas_dir=ROOT / "personas", models_dir=ROOT / "models")
+    log = ROOT / "examples" / "logs" / "window-1.jsonl"
+    command = [sys.executable, "-m", "nabi.cli", "ingest", str(log)]
+    environment = {**os.environ, "NABI_HOME": str(home), "NABI_PERSONAS_DIR": str(settings.personas)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    platform = Platform(settings)
+    window = Window(persona_id=PERSONA, as_of=datetime.fromisoformat("2026-07-01T12:00+09:00"))
+    collect.open_window(platform, window)
+    filled = bootstrap.fill_up(platform, collect.keep_usable(platform, collect.collect(platform, window)))
+    return platform, take_snapshot(platform, filled)
+
+
 def draw_power(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
@@ -182,6 +245,9 @@ def main() -> None:
     simulated.add_argument("--scores", type=Path, nargs="+", default=[], help="scores.json of evaluations")
     simulated.add_argument("--figure", type=Path)
     simulated.set_defaults(run=simulate)
+    alike = commands.add_parser("itself")
+    alike.add_argument("--seeds", type=int, default=20)
+    alike.set_defaults(run=itself)
     arguments = parser.parse_args()
     started = time.monotonic()
     found = arguments.run(arguments)

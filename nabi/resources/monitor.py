@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from nabi.resources.sensors import Gpu, Limits, Reading, busy
+from nabi.resources.sensors import Gpu, Limits, Reading, above
 
 WINDOW_SECONDS = 30.0
 """Readings older than this no longer count."""
@@ -23,7 +23,7 @@ class Monitor:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._readings: deque[tuple[float, Reading]] = deque()
-        self._saturated = False
+        self._saturated: frozenset[str] = frozenset()
 
     def add(self, reading: Reading, at: float) -> None:
         """Takes a reading.
@@ -39,9 +39,9 @@ class Monitor:
         """The sentence that says which mean is above which limit; None when there is room."""
         if not self._readings or self._readings[-1][0] - self._readings[0][0] < LEAST_SECONDS:
             return None
-        sentence = busy(self.mean(), self._limits, below=MARGIN if self._saturated else 0)
-        self._saturated = sentence is not None
-        return sentence
+        found = above(self.mean(), self._limits, dict.fromkeys(self._saturated, MARGIN))
+        self._saturated = frozenset(found)
+        return "; ".join(found.values()) or None
 
     def mean(self) -> Reading:
         """The mean of the readings; what a GPU has free is its least."""

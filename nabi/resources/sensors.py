@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,24 +70,27 @@ def read_resources(gpu_index: int | None = None, *, interval_seconds: float = 1.
     return Reading(cpu_percent=cpu, memory_percent=psutil.virtual_memory().percent, gpu=gpu, gpu_note=note)
 
 
-def busy(reading: Reading, limits: Limits, *, below: float = 0) -> str | None:
-    """What is above its limit, as a sentence such as "CPU 97 %, limit 85 %"; None when nothing is.
+def busy(reading: Reading, limits: Limits) -> str | None:
+    """What is above its limit, as a sentence such as "CPU 97 %, limit 85 %"; None when nothing is."""
+    return "; ".join(above(reading, limits).values()) or None
+
+
+def above(reading: Reading, limits: Limits, margins: Mapping[str, float] | None = None) -> dict[str, str]:
+    """The figures above their limits, by name (CPU, memory, GPU), each with its clause for the sentence.
 
     Args:
-        below: percentage points that count as above the limit already; for a machine that was busy a moment ago.
+        margins: percentage points below its limit that count as above it already, by name.
     """
-    gpu = reading.gpu.percent if reading.gpu else None
-    loads = [
-        ("CPU", reading.cpu_percent, limits.cpu),
-        ("memory", reading.memory_percent, limits.memory),
-        ("GPU", gpu, limits.gpu),
-    ]
-    over = [
-        f"{name} {_percent(load, limit)} %, limit {limit:g} %"
-        for name, load, limit in loads
-        if load and load > limit - below
-    ]
-    return "; ".join(over) or None
+    loads = {
+        "CPU": (reading.cpu_percent, limits.cpu),
+        "memory": (reading.memory_percent, limits.memory),
+        "GPU": (reading.gpu.percent if reading.gpu else None, limits.gpu),
+    }
+    return {
+        name: f"{name} {_percent(load, limit)} %, limit {limit:g} %"
+        for name, (load, limit) in loads.items()
+        if load and load > limit - (margins or {}).get(name, 0)
+    }
 
 
 def _percent(load: float, limit: float) -> str:

@@ -13,14 +13,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from minute_base import build_tiny_base
 from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform, wait_until
 
 from nabi.cli.stopping import PlannedStop
+from nabi.resources.monitor import LEAST_SECONDS
 from nabi.resources.processes import ProcessId
 from nabi.wiring import Platform
 
@@ -29,6 +32,7 @@ SEED = int(os.environ.get("NABI_SEED", "20260701"))
 STEPS = ("collect", "filter", "bootstrap", "snapshot", "train", "evaluate", "gate", "keep the champion")
 PERSONAS = ("bot", "guide")
 WITHIN_SECONDS = 60.0
+WORKER_LOOKS = 2.0
 # A machine that does other work too is not what this is about: everything may take so many times longer.
 PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "3"))
 
@@ -177,22 +181,59 @@ def _nothing_twice(nabi: Platform, persona: str, num_windows: int) -> None:
     assert nabi.ledger.history(persona) == []  # none of them passed the gate
 
 
+BURN = "while True: pass"
+FILL = "import sys; held = b'x' * int(sys.argv[1]); sys.stdin.read()"
+SHARE, LIMIT = 25, 15
+
+
+def test_a_full_memory_holds_a_run_without_a_process_and_lets_it_go_by_itself(up: SmallPlatform) -> None:
+    """Of the machine's memory `SHARE` percent are filled, and `LIMIT` more than now are allowed."""
+    memory = psutil.virtual_memory()
+    assert memory.percent + SHARE < 95, f"memory is {memory.percent} % full already: nothing can be filled up safely"
+    limit = round(memory.percent) + LIMIT
+    narrow = replace(up, settings_environment={"NABI_MAX_MEMORY": str(limit)})
+    filler = subprocess.Popen(
+        [sys.executable, "-c", FILL, str(memory.total * SHARE // 100)], stdin=subprocess.PIPE, text=True
+    )
+    with prefect_client(up) as client:
+        try:
+            wait_until(lambda: psutil.virtual_memory().percent > limit, 60 * PATIENCE, "it is filled")
+            narrow.start("control")
+            _hold_and_let_go(narrow, client, filler, told=f"limit {limit} %", hours=960)
+        finally:
+            filler.kill()
+            filler.wait()
+            up.kill("worker", "control")
+            for process in up.flow_processes():
+                process.kill()
+
+
 @pytest.mark.skipif(not IS_LONG, reason="waits for a machine that does nothing else: NABI_LONG=1")
-def test_a_saturated_machine_holds_a_run_without_a_process_and_lets_it_go_by_itself(tmp_path: Path) -> None:
+def test_a_busy_processor_holds_a_run_without_a_process_and_lets_it_go_by_itself(tmp_path: Path) -> None:
     base = build_tiny_base(tmp_path / "base" / "minute")
     plant_small_home(tmp_path / "home", "bot", base=base).database.close()
     with small_platform(tmp_path / "home", NABI_MAX_CPU="85") as up, prefect_client(up) as client:
-        burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+        burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(os.cpu_count() or 1)]
         try:
             up.start("control")
-            time.sleep(30)
-            run = make_run(client, "bot")
-            wait_until(lambda: state_of(client, run).name == "AwaitingResources", 60, "it is held")
-            up.start("worker")
-            assert "limit 85 %" in state_of(client, run).message
-            assert up.flow_processes() == []
+            _hold_and_let_go(up, client, *burners, told="limit 85 %")
         finally:
             for burner in burners:
                 burner.kill()
-        waited = wait_until(lambda: state_of(client, run).is_running(), 180, "it goes on by itself")
-        print(f"\nheld as '{state_of(client, run).message}', at work {waited:.0f} s after the machine was free")
+
+
+def _hold_and_let_go(up: SmallPlatform, client: Any, *load: subprocess.Popen[Any], told: str, hours: int = 0) -> None:
+    """A run made under load waits, with no process of its own; it is at work when the load is gone."""
+    time.sleep(LEAST_SECONDS * 2)  # so long the control loop must have looked before it calls anything saturated
+    run = make_run(client, "bot", hours=hours)
+    wait_until(lambda: state_of(client, run).name == "AwaitingResources", 60 * PATIENCE, "it is held")
+    message = state_of(client, run).message
+    assert told in message
+    up.start("worker")
+    time.sleep(2 * WORKER_LOOKS)
+    assert up.flow_processes() == []
+    assert state_of(client, run).name == "AwaitingResources"
+    for process in load:
+        process.kill()
+    waited = wait_until(lambda: state_of(client, run).is_running(), 180 * PATIENCE, "it goes on by itself")
+    print(f"\nheld as '{message}', at work {waited:.0f} s after the machine was free")

@@ -49,6 +49,16 @@ def test_it_stays_saturated_until_it_is_clearly_below_the_limit() -> None:
         assert (monitor.saturated() is not None) is saturated, load
 
 
+def test_a_figure_that_was_never_above_its_limit_holds_nobody_up() -> None:
+    monitor = Monitor(Limits(memory=50))
+    for second in range(10):
+        monitor.add(reading(82, memory=55), second)
+    assert monitor.saturated() == "memory 55 %, limit 50 %"
+    for second in range(100, 110):
+        monitor.add(reading(82, memory=30), second)
+    assert monitor.saturated() is None
+
+
 def test_memory_and_gpu_have_their_own_limits() -> None:
     monitor = Monitor(Limits(memory=50, gpu=60))
     for second in range(10):
