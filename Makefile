@@ -47,7 +47,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 bench: setup ## time of each step of one pass
-	$(BIN)/python benchmarks/one_pass.py
+	$(BIN)/python benchmarks/one_pass.py steps command platform
 
 clean: ## removes what runs made; keeps the virtual environment
 	rm -rf var mlruns datasets output .dvc/cache .dvc/tmp

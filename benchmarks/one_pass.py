@@ -1,10 +1,11 @@
-"""Where the time of one pass goes: every step of window 1 of the shipped example, then the same pass through Prefect.
+"""Where the time of one pass goes: every step of window 1 of the shipped example, three ways.
 
-    .venv/bin/python benchmarks/one_pass.py [--json FILE]
+    .venv/bin/python benchmarks/one_pass.py steps command platform [--json FILE]
 
-The steps are timed in this process on a fresh installation in a temporary folder, by the clock and in processor seconds
-(children included), which other work on the machine hardly changes. The second pass is `nabi run` on another fresh one,
-Prefect's server included; the difference is what orchestration costs. `--steps` leaves it out.
+`steps` are timed in this process on a fresh installation in a temporary folder, by the clock and in processor seconds
+(children included), which other work on the machine hardly changes. `command` is `nabi run` on another fresh one,
+Prefect's server included; the difference is what orchestration costs. `platform` is the same pass as a run of a
+platform that is up and has played a pass before: from the moment it is asked for to its end, by Prefect's own record.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from nabi.cli.learn import ingest_report
 from nabi.settings import Settings, get_settings
@@ -27,29 +29,24 @@ from nabi.steps.window import Window
 from nabi.wiring import get_platform
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from small_platform import prefect_client, small_platform  # noqa: E402
+
 PERSONA, AS_OF = "nabiyam", datetime.fromisoformat("2026-07-01T12:00+09:00")
+SILENT = "search-assistant"
 LOG = ROOT / "examples" / "logs" / "window-1.jsonl"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="+", choices=["steps", "command", "platform"])
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--steps", action="store_true", help="only the steps, not `nabi run`")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        steps, processor = time_steps(Path(folder))
-    total = sum(steps.values())
-    for name, seconds in steps.items():
-        print(f"{name:12} {seconds:7.2f} s  {seconds / total:6.1%}  {processor[name]:7.2f} processor s")
-    print(f"{'all steps':12} {total:7.2f} s  {'':6}  {sum(processor.values()):7.2f} processor s")
-    figures: dict[str, object] = {"steps": steps, "processor": processor}
-    if not arguments.steps:
+    figures: dict[str, object] = {}
+    for way in dict.fromkeys(arguments.ways):
         with tempfile.TemporaryDirectory() as folder:
-            whole = time_command(Path(folder))
-        print(
-            f"{'nabi run':12} {whole:7.2f} s  ({whole / total:.2f} × the steps; Python's and Prefect's starts included)"
-        )
-        figures["nabi run"] = whole
+            figures[way] = {"steps": time_steps, "command": time_command, "platform": time_platform}[way](Path(folder))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2))
 
@@ -60,7 +57,7 @@ def processor_seconds() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
-def time_steps(home: Path) -> tuple[dict[str, float], dict[str, float]]:
+def time_steps(home: Path) -> dict[str, dict[str, float]]:
     """Seconds of each step, by name, in the order of the loop: by the clock, and of the processor."""
     _install(home)
     os.environ.update(_environment(home))
@@ -98,7 +95,10 @@ def time_steps(home: Path) -> tuple[dict[str, float], dict[str, float]]:
         judged = conclude.judge(platform, scored)
     with timed("deploy"):
         (conclude.deploy if judged.deploy else conclude.keep)(platform, judged)
-    return seconds, processor
+    for name, passed in seconds.items():
+        print(f"{name:12} {passed:7.2f} s  {processor[name]:7.2f} processor s")
+    print(f"{'all steps':12} {sum(seconds.values()):7.2f} s  {sum(processor.values()):7.2f} processor s")
+    return {"seconds": seconds, "processor": processor}
 
 
 def time_command(home: Path) -> float:
@@ -110,7 +110,51 @@ def time_command(home: Path) -> float:
     begun = time.perf_counter()
     command = [*nabi, "run", "--persona", PERSONA, "--as-of", AS_OF.isoformat()]
     subprocess.run(command, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
+    print(f"nabi run     {seconds:7.2f} s  (the starts of Python and of Prefect's server included)")
+    return seconds
+
+
+def time_platform(home: Path) -> dict[str, float]:
+    """Wall seconds of the stretches of a run on a warm platform, in their order."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    from flows.work_pool import LOOP
+
+    _install(home)
+    environment = {**os.environ, **_environment(home)}
+    ingest = [sys.executable, "-m", "nabi.cli", "ingest", str(LOG)]
+    subprocess.run(ingest, env=environment, check=True, capture_output=True)
+    threads = str(os.cpu_count() or 1)
+    settings = {**_environment(home), "NABI_THREADS": threads, "OMP_NUM_THREADS": threads}
+    with small_platform(home, **settings) as up, prefect_client(up) as client:
+        up.start("control", "worker")
+        deployment = client.read_deployment_by_name(LOOP).id
+        for persona in (SILENT, PERSONA):  # the first pass only warms the platform up
+            parameters = {"persona_ids": [persona], "as_of": AS_OF.isoformat()}
+            run = client.create_flow_run_from_deployment(deployment, parameters=parameters)
+            while not (run := client.read_flow_run(run.id)).state.is_final():
+                time.sleep(0.5)
+            assert run.state.is_completed(), run.state.message
+        return _stretches(run, client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run.id]})))
+
+
+def _stretches(run: Any, tasks: list[Any]) -> dict[str, float]:
+    """From asking to ending: waiting, Python's start, each task, and what lies between the tasks."""
+    tasks = sorted(tasks, key=lambda task: task.start_time)
+    found = {
+        "until a worker began": (run.start_time - run.created).total_seconds(),
+        "until the first step": (tasks[0].start_time - run.start_time).total_seconds(),
+    }
+    for task in tasks:
+        found[task.name] = (task.end_time - task.start_time).total_seconds()
+    whole = (run.end_time - run.created).total_seconds()
+    found["between the steps"] = whole - sum(found.values())
+    training = next(seconds for name, seconds in found.items() if name.endswith(": train"))
+    for name, seconds in found.items():
+        print(f"{name:28} {seconds:7.2f} s")
+    print(f"{'all but the training':28} {whole - training:7.2f} s of {whole:.2f}")
+    return found | {"whole": whole, "all but the training": whole - training}
 
 
 def _install(home: Path) -> None:

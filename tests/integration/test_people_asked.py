@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from browser import browser_page
 from minute_base import build_tiny_base
 from served_home import serving
 from small_platform import NOON, plant_small_home
@@ -247,3 +248,37 @@ def test_a_vote_on_what_was_shown_before_the_prompts_changed_is_refused(
     assert page.post("/v1/votes", json=sent).status_code == 200
     assert page.post("/v1/votes", json=sent | {"number": 21}).status_code == 404
     assert page.post("/v1/votes", json=sent | {"side": "new"}).status_code == 400
+
+
+def test_in_a_browser_somebody_votes_by_keys_and_goes_on_after_a_reload(
+    platform: Platform, url: str, asked: BlindSet, tmp_path: Path
+) -> None:
+    ticket = invite(platform, asked, PERSONA, 20, "kim")
+    with browser_page(tmp_path / "profile") as page:
+        page.open(f"{url}/vote#{ticket}")
+        page.wait_for("!document.getElementById('prompt').hidden")
+        assert page.value("document.title") == "어느 답이 더 좋은가요?"
+        assert page.value("document.getElementById('left').textContent") == asked.pairs[0].left
+        assert page.value("document.getElementById('right').textContent") == asked.pairs[0].right
+        for done, key in enumerate(("1", "2", "="), 1):
+            page.press(key)
+            page.wait_for(f"document.getElementById('bar').value === {done}")
+        page.press("ArrowLeft")
+        page.wait_for("document.querySelector('[data-side=tie]').getAttribute('aria-pressed') === 'true'")
+        page.press("1")
+        page.wait_for("document.getElementById('place').textContent.startsWith('20개 가운데 4번째')")
+        page.value("document.getElementById('language').click()")
+        assert page.value("document.getElementById('place').textContent") == "4 of 20 · 3 chosen"
+        page.open(f"{url}/vote#{ticket}")
+        page.wait_for("document.getElementById('place').textContent === '4 of 20 · 3 chosen'")
+        assert page.errors == []
+        page.open(f"{url}/vote#{ticket[:-4]}")
+        page.wait_for("document.getElementById('message').textContent.startsWith('This link is not good any more')")
+        assert page.value("document.getElementById('prompt').hidden")
+    sides = [(vote.sample_id, vote.choice) for vote in read_votes(asked.votes_file)]
+    first, second, third = asked.pairs[:3]
+    assert dict(sides) == {
+        first.sample_id: first.choice_of("left"),
+        second.sample_id: second.choice_of("right"),
+        third.sample_id: third.choice_of("left"),
+    }
