@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 SECONDS = 60.0
 
@@ -25,7 +26,7 @@ _QUIET = ("--headless=new", "--disable-gpu", "--no-first-run", "--disable-backgr
 class Page:
     """One tab. `errors` gathers what its scripts threw and what the browser refused to load."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self._socket = socket
         self._asked = 0
         self.errors: list[str] = []
