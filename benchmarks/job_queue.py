@@ -59,9 +59,10 @@ def time_queue(up: SmallPlatform, client: Any, personas: list[str]) -> tuple[flo
         ended = sum(run.state.is_final() and not run.state.is_crashed() for run in runs)
         if ended == len(ids):
             return time.monotonic() - begun, runs
-        if not killed and ended >= len(ids) // 2:
+        flows = up.flow_processes()
+        if not killed and ended >= len(ids) // 2 and any(run.state.is_running() for run in runs) and flows:
             up.kill("worker")
-            for process in up.flow_processes():
+            for process in flows:
                 process.kill()
             up.start("worker")
             killed = True

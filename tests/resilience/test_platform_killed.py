@@ -1,4 +1,5 @@
-"""The platform whole, with real processes that are killed: server, worker, control loop and flow.
+"""The platform whole, with real processes that are killed: server, worker, control loop and flow; on SQLite, and on
+PostgreSQL for Prefect, MLflow and nabi alike.
 
 The short form does each thing once. `NABI_LONG=1` (or `make resilience`) kills at every step of the loop, 20 times
 over, and waits for a saturated machine to be free again.
@@ -39,14 +40,18 @@ PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "3"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPlatform]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPlatform]:
     """Server and deployments of an installation with two small personas; no worker and no control loop yet."""
     folder = tmp_path_factory.mktemp("platform")
     base = build_tiny_base(folder / "base" / "minute")
-    plant_small_home(folder / "home", *PERSONAS, base=base).database.close()
-    with small_platform(folder / "home") as platform, platform.found_by_commands():
-        yield platform
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "postgresql":
+            for setting, url in request.getfixturevalue("postgres_databases").items():
+                patch.setenv(setting, url)
+        plant_small_home(folder / "home", *PERSONAS, base=base).database.close()
+        with small_platform(folder / "home") as platform, platform.found_by_commands():
+            yield platform
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +204,7 @@ def test_a_full_memory_holds_a_run_without_a_process_and_lets_it_go_by_itself(up
         try:
             wait_until(lambda: psutil.virtual_memory().percent > limit, 60 * PATIENCE, "it is filled")
             narrow.start("control")
-            _hold_and_let_go(narrow, client, filler, told=f"limit {limit} %", hours=960)
+            _hold_and_let_go(narrow, client, filler, persona="guide", told=f"limit {limit} %")
         finally:
             filler.kill()
             filler.wait()
@@ -216,16 +221,16 @@ def test_a_busy_processor_holds_a_run_without_a_process_and_lets_it_go_by_itself
         burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(os.cpu_count() or 1)]
         try:
             up.start("control")
-            _hold_and_let_go(up, client, *burners, told="limit 85 %")
+            _hold_and_let_go(up, client, *burners, persona="bot", told="limit 85 %")
         finally:
             for burner in burners:
                 burner.kill()
 
 
-def _hold_and_let_go(up: SmallPlatform, client: Any, *load: subprocess.Popen[Any], told: str, hours: int = 0) -> None:
+def _hold_and_let_go(up: SmallPlatform, client: Any, *load: subprocess.Popen[Any], persona: str, told: str) -> None:
     """A run made under load waits, with no process of its own; it is at work when the load is gone."""
     time.sleep(LEAST_SECONDS * 2)  # so long the control loop must have looked before it calls anything saturated
-    run = make_run(client, "bot", hours=hours)
+    run = make_run(client, persona, hours=960)
     wait_until(lambda: state_of(client, run).name == "AwaitingResources", 60 * PATIENCE, "it is held")
     message = state_of(client, run).message
     assert told in message
