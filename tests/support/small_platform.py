@@ -112,8 +112,10 @@ class SmallPlatform:
         }
 
     def start(self, *names: str) -> None:
-        """Starts processes; the server is ready afterwards."""
+        """Starts processes that do not run; the server is ready afterwards."""
         for name in names:
+            if name in self.processes and self.processes[name].poll() is None:
+                continue
             log = self.home / "logs" / f"{name}.log"
             log.parent.mkdir(exist_ok=True)
             with log.open("ab") as output:
