@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     max_waiting_runs: int = Field(default=50, ge=1, description="runs in the queue; one more is refused")
     seed: int = 20260701
     threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
+    train_at_once: int | None = Field(
+        default=None, ge=1, description="adapters trained as one batch; default: as many as fit a GPU, one on a CPU"
+    )
     checkpoint_seconds: float = Field(default=60, ge=0, description="a training is saved about so often")
     checkpoint_steps: int | None = Field(default=None, ge=1, description="… and after every so many steps")
 

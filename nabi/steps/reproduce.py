@@ -49,8 +49,8 @@ class Reproduction:
 
     @property
     def same_machine(self) -> bool:
-        """Whether equal bits were to be expected: the same hardware and the same libraries."""
-        return not set(self.differing) & {"hardware", "libraries", "threads"}
+        """Whether equal bits were to be expected: the same hardware, libraries, and company in the batches."""
+        return not set(self.differing) & {"hardware", "libraries", "threads", "together"}
 
     @property
     def sentence(self) -> str:
@@ -186,6 +186,8 @@ def _differing(  # noqa: PLR0917  # six records of two trainings, compared pair 
         "libraries": (_told(libraries_then), _told(library_versions())),
         "hardware": (tags.get("hardware", ""), _told(result.hardware)),
         "threads": (str(arguments_then["threads"]), str(arguments_now["threads"])),
+        # Those of before the figure was kept were trained alone.
+        "together": (tags.get("together", "1"), str(result.together)),
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

@@ -95,6 +95,7 @@ def train_together(
     outcomes = run_together(
         [jobs[place] for place in order],
         lambda place, share, message: on_progress(served[order[place]], share, message),
+        at_once=platform.settings.train_at_once,
     )
     for place, outcome in zip(order, outcomes, strict=True):
         if isinstance(outcome, NabiError):
@@ -194,7 +195,12 @@ def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: Train
     manifest = read_manifest(result.adapter_dir)
     measured = {name: str(manifest.arguments[name]) for name in ("threads", "precision", "four_bit")}
     hardware = json.dumps(result.hardware, sort_keys=True)
-    record = {**measured, "tokenizer_sha256": manifest.tokenizer_sha256, "hardware": hardware}
+    record = {
+        **measured,
+        "together": str(result.together),
+        "tokenizer_sha256": manifest.tokenizer_sha256,
+        "hardware": hardware,
+    }
     platform.tracker.log_tags(run_id, record)
     platform.tracker.log_curve(run_id, [(step, "train/loss", loss) for step, loss in result.losses])
     if result.preference_losses:

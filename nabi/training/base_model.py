@@ -262,8 +262,20 @@ def _hub_commit(repo: str, revision: str) -> str:
     return commit
 
 
+def folder_here(ref: BaseRef) -> Path | None:
+    """Where the base's files lie on this machine, perhaps not all of them; None before they are downloaded."""
+    folder = Path(ref.source)
+    if folder.is_dir():
+        return folder
+    try:
+        return _snapshot(ref.source, ref.revision, local_only=True)
+    except ModelError:
+        return None
+
+
 def _local_folder(ref: BaseRef) -> Path:
     folder = Path(ref.source)
+    # Asking the hub completes a download that was broken off.
     return folder if folder.is_dir() else _snapshot(ref.source, ref.revision, local_only=False)
 
 

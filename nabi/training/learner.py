@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,12 +63,16 @@ class Learner:
         self.epochs_without_better = 0
         self.stopped = False
         self._lengths = [len(sample.input_ids) for sample in samples]
-        self._weights = _weights(model, adapter)
-        self._optimiser = torch.optim.AdamW(self._weights.values(), lr=recipe.learning_rate, weight_decay=0, fused=True)
+        self.config: dict[str, Any] = model.peft_config[adapter].to_dict()
+        """PEFT's configuration of the adapter."""
+        self.weights = _weights(model, adapter)
+        """The adapter's parameters under the names that PEFT gives them in a file."""
+        self._optimiser = torch.optim.AdamW(self.weights.values(), lr=recipe.learning_rate, weight_decay=0, fused=True)
         self._orders = torch.Generator().manual_seed(seed)
         self._order: list[int] = []
         self._place = _Place(seed)
-        _place_dropout(model, adapter, self._place, device)
+        self.dropouts = _place_dropout(model, adapter, self._place, device)
+        """By the name of the module that they belong to; none where nothing is dropped."""
 
     @property
     def steps_an_epoch(self) -> int:
@@ -113,12 +117,14 @@ class Learner:
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
         """Those of a share of the step's loss, for `add`; several threads may make theirs at once."""
-        return torch.autograd.grad(loss, tuple(self._weights.values()), allow_unused=True, materialize_grads=True)
+        return torch.autograd.grad(loss, tuple(self.weights.values()), allow_unused=True, materialize_grads=True)
 
     def add(self, gradients: tuple[Tensor, ...]) -> None:
         """Add a part's gradients to those of the coming step. The order of the calls shows in the last bits."""
-        for weight, gradient in zip(self._weights.values(), gradients, strict=True):
-            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        for weight, gradient in zip(self.weights.values(), gradients, strict=True):
+            # The fused optimiser takes both as they lie in memory: a transposed view would be read in another order.
+            laid = gradient.contiguous()
+            weight.grad = laid if weight.grad is None else weight.grad.add_(laid)
 
     def learn(self, loss: float, preference_loss: float | None) -> None:
         """Take the step for which the gradients lie ready; None where no bad answer fell on it.
@@ -132,7 +138,7 @@ class Learner:
                 f"the loss became {odd} at step {self.step + 1} of {self.num_steps}",
                 fix=f"Lower the learning rate (now {self.recipe.learning_rate:g}) or look for broken samples.",
             )
-        nn.utils.clip_grad_norm_(self._weights.values(), MAX_NORM)
+        nn.utils.clip_grad_norm_(self.weights.values(), MAX_NORM)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe, self.step, self.num_steps)
         self._optimiser.step()
@@ -142,12 +148,32 @@ class Learner:
         if preference_loss is not None:
             self.preference_losses.append((self.step, preference_loss))
 
+    def tensors(self) -> dict[str, Tensor]:
+        """A copy of the weights as they are now, on the CPU, for an adapter's file."""
+        return {name: weight.detach().to("cpu", copy=True) for name, weight in sorted(self.weights.items())}
+
+    def go_on_from(self, start: Mapping[str, Tensor]) -> None:
+        """Put another adapter's weights in the place of the fresh ones.
+
+        Raises:
+            ModelError: they are of other modules or another rank.
+        """
+        fresh = {name: weight.shape for name, weight in self.weights.items()}
+        if fresh != {name: weight.shape for name, weight in start.items()}:
+            raise ModelError(
+                "the adapter to go on from has other modules or another rank than this recipe",
+                fix="Set recipe.start to base, or keep r and target_modules as they were.",
+            )
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(start[name])
+
     def note_holdout(self, loss: float | None) -> None:
         """Weigh an epoch by its holdout loss: the best weights are remembered, patience may come to its end."""
         if loss is None:
             return
         if self.best is None or loss < self.best[0]:
-            self.best = (loss, {name: weight.detach().clone() for name, weight in self._weights.items()})
+            self.best = (loss, {name: weight.detach().clone() for name, weight in self.weights.items()})
             self.epochs_without_better = 0
         else:
             self.epochs_without_better += 1
@@ -160,7 +186,7 @@ class Learner:
             return None
         loss, weights = self.best
         with torch.no_grad():
-            for name, weight in self._weights.items():
+            for name, weight in self.weights.items():
                 weight.copy_(weights[name])
         return loss
 
@@ -175,7 +201,7 @@ class Learner:
             "random": self._orders.get_state(),
             "order": torch.tensor(self._order, dtype=torch.int64),
         }
-        for name, weight in self._weights.items():
+        for name, weight in self.weights.items():
             state = self._optimiser.state[weight]
             tensors[f"weight/{name}"] = weight.detach().cpu()
             tensors[f"mean/{name}"] = state["exp_avg"].cpu()
@@ -207,7 +233,7 @@ class Learner:
         self.reference = tensors.get("reference")
         self._orders.set_state(tensors["random"])
         with torch.no_grad():
-            for name, weight in self._weights.items():
+            for name, weight in self.weights.items():
                 weight.copy_(tensors[f"weight/{name}"])
                 self._optimiser.state[weight] = {
                     "step": torch.tensor(float(saved.step), device=weight.device),
@@ -215,15 +241,16 @@ class Learner:
                     "exp_avg_sq": tensors[f"square/{name}"].to(weight.device),
                 }
         if facts["best"] is not None:
-            device = next(iter(self._weights.values())).device
-            best = {name: tensors[f"best/{name}"].to(device) for name in self._weights}
+            device = next(iter(self.weights.values())).device
+            best = {name: tensors[f"best/{name}"].to(device) for name in self.weights}
             self.best = (facts["best"], best)
 
 
 def _weights(model: Any, adapter: str) -> dict[str, Tensor]:
-    """The adapter's parameters by a name that does not hold the adapter's, in the model's order."""
+    """The adapter's parameters in the model's order, by the names that they have in PEFT's files."""
     return {
-        name.replace(f".{adapter}.", "."): weight
+        # DoRA's lengths are a module's in memory, and none's in a file.
+        name.replace(f".{adapter}.", ".").replace("_magnitude_vector.weight", "_magnitude_vector"): weight
         for name, weight in model.named_parameters()
         if f".{adapter}." in name and weight.requires_grad
     }
@@ -250,7 +277,7 @@ class _Place:
         self._own.part = self._newest = number
 
 
-class _PlacedDropout(nn.Module):
+class PlacedDropout(nn.Module):
     """Dropout whose mask follows from seed, step, part of the step, its own number and its shape alone.
 
     So one adapter's random numbers never depend on another's, a resumed training draws the same ones, and activations
@@ -265,17 +292,24 @@ class _PlacedDropout(nn.Module):
         self._device = device
 
     def forward(self, values: Tensor) -> Tensor:
-        place = self._place
-        if not self.training or not place.drops:
+        if not self.training or not self._place.drops:
             return values
+        return values * self.drawn(torch.empty_like(values))
+
+    def drawn(self, empty: Tensor) -> Tensor:
+        """The mask for values of this shape at this place, 0 or what the others are scaled by, drawn into `empty`."""
+        place = self._place
         # The shape, since a part's common prefix and the rest of its rows come through here one after the other.
-        text = f"{place.seed}/{place.step}/{place.part}/{self._number}/{tuple(values.shape)}"
+        text = f"{place.seed}/{place.step}/{place.part}/{self._number}/{tuple(empty.shape)}"
         random = torch.Generator(self._device).manual_seed(zlib.crc32(text.encode()))
-        return values * torch.empty_like(values).bernoulli_(self._kept, generator=random).div_(self._kept)
+        return empty.bernoulli_(self._kept, generator=random).div_(self._kept)
 
 
-def _place_dropout(model: Any, adapter: str, place: _Place, device: str) -> None:
-    dropouts = [module.lora_dropout for module in model.modules() if adapter in getattr(module, "lora_dropout", ())]
-    for number, dropout in enumerate(dropouts):
-        if isinstance(dropout[adapter], nn.Dropout):
-            dropout[adapter] = _PlacedDropout(dropout[adapter].p, number, place, device)
+def _place_dropout(model: Any, adapter: str, place: _Place, device: str) -> dict[str, PlacedDropout]:
+    having = (named for named in model.named_modules() if adapter in getattr(named[1], "lora_dropout", ()))
+    placed = {}
+    for number, (name, module) in enumerate(having):
+        dropout = module.lora_dropout[adapter]
+        if isinstance(dropout, nn.Dropout):
+            placed[name] = module.lora_dropout[adapter] = PlacedDropout(dropout.p, number, place, device)
+    return placed

@@ -44,15 +44,15 @@ def collate(samples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor]
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def token_losses(model: Any, batch: dict[str, Tensor]) -> Tensor:
+def token_losses(model: Any, batch: dict[str, Tensor], *, whole_rows: bool = False) -> Tensor:
     """Cross entropy in nats of every learned token of a batch, row by row: shape (number of labels,), float32.
 
-    The tokens with which all rows begin, a persona's system prompt, are computed once for all of them. Where the scores
-    of all learned tokens over the vocabulary would be large, they are made a chunk at a time, and again in the
-    backward pass. The result is the same either way.
+    The tokens with which all rows begin, a persona's system prompt, are computed once for all of them, unless
+    `whole_rows` are asked for. Where the scores of all learned tokens over the vocabulary would be large, they are made
+    a chunk at a time, and again in the backward pass. The result is the same either way.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    shared = shared_prefix(batch) if _may_share(inner) else 0
+    shared = 0 if whole_rows else computed_once(model, batch)
     targets = batch["labels"][:, shared + 1 :]
     learned = targets != IGNORED
     # The logits at one place speak of the next token, so the last place never counts.
@@ -70,6 +70,12 @@ def token_losses(model: Any, batch: dict[str, Tensor]) -> Tensor:
     states, head = inner.base_model(**rest).last_hidden_state[keep], inner.get_output_embeddings()
     parts = zip(torch.split(states, chunk), torch.split(targets[learned], chunk), strict=True)
     return torch.cat([checkpoint(_head_loss, head, some, wanted, use_reentrant=False) for some, wanted in parts])
+
+
+def computed_once(model: Any, batch: dict[str, Tensor]) -> int:
+    """How many tokens at the start of a batch `token_losses` computes once for all rows."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return shared_prefix(batch) if _may_share(inner) else 0
 
 
 def shared_prefix(batch: dict[str, Tensor]) -> int:
@@ -138,5 +144,5 @@ def _batches(
 ) -> Iterator[dict[str, Tensor]]:
     ordered = sorted(samples, key=lambda sample: len(sample.input_ids), reverse=True)
     for start in range(0, len(ordered), batch_size):
-        rows = [{"input_ids": s.input_ids, "labels": s.labels} for s in ordered[start : start + batch_size]]
+        rows = [sample.row for sample in ordered[start : start + batch_size]]
         yield {name: tensor.to(device) for name, tensor in collate(rows, pad_id).items()}

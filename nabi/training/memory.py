@@ -10,7 +10,11 @@ What is counted, in bytes:
                  plain attention on a CPU keeps its scores too. With `recompute` one width a layer, and one layer whole
     logits       scores over the vocabulary where a token is learned, three times (made, in float32, their gradient),
                  at most one chunk of them at a time
+    reference    two log-probabilities in float32 for each answer marked bad: what the model thought at the beginning
     fixed        CUDA's context and kernels, or Python and its libraries
+
+A bad answer and its better one are two rows that are computed at once, so with any of them no fewer than two rows are
+in memory. Adapters that are trained as one batch share base and fixed; all else each brings along.
 
 It is an estimate to decide by, not a promise: `docs/training.md` compares it with what was measured.
 """
@@ -19,9 +23,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-from nabi.training.base_model import BaseRef
+from nabi.training.base_model import BaseRef, folder_here
 from nabi.training.loss import MAX_LOGITS
 from nabi.training.recipe import Recipe
 
@@ -29,6 +32,7 @@ TYPICAL_TOKENS = 512
 """Tokens of the longest sample where nobody has counted: system prompt, facts, question and answer of a chat."""
 
 GIB = 2**30
+_REFERENCE_BYTES = 8
 _NF4_BYTES = (4 + 0.127) / 8  # 4 bits, and a scale for every 64 weights that is itself quantised
 _ADAPTER_BYTES = 16
 _FIXED = {"cuda": int(0.6 * GIB), "cpu": int(0.8 * GIB)}
@@ -80,6 +84,7 @@ class MemoryNeed:
     adapter: int
     activations: int
     logits: int
+    reference: int
     fixed: int
 
     @property
@@ -94,8 +99,9 @@ class MemoryNeed:
 
 def read_shape(base: BaseRef) -> BaseShape | None:
     """The shape of a base that lies on this machine; None for one that does not, or is built otherwise."""
-    path = Path(base.source) / "config.json"
-    if not path.is_file():
+    folder = folder_here(base)
+    path = folder / "config.json" if folder else None
+    if path is None or not path.is_file():
         return None
     told = json.loads(path.read_text(encoding="utf-8"))
     try:
@@ -122,6 +128,8 @@ def memory_needed(
     four_bit: bool | None = None,
     rows: int | None = None,
     tokens: int = TYPICAL_TOKENS,
+    num_bad: int = 0,
+    adapters: int = 1,
 ) -> MemoryNeed:
     """What a training needs on a device, by the formula above.
 
@@ -131,16 +139,20 @@ def memory_needed(
         four_bit: instead of the recipe's.
         rows: samples computed at once; None for the recipe's batch.
         tokens: of the longest sample.
+        num_bad: answers marked bad that an adapter learns from.
+        adapters: that are trained as one batch, each as the recipe says.
     """
     size = 2 if device == "cuda" else 4
     quantised = recipe.four_bit if four_bit is None else four_bit
     linear = int(shape.linear_weights * (_NF4_BYTES if quantised else size))
-    placed = (rows or recipe.batch_size) * min(tokens, recipe.max_length)
+    at_once = max(rows or recipe.batch_size, 2 if num_bad else 1)
+    placed = at_once * min(tokens, recipe.max_length) * adapters
     return MemoryNeed(
         base=linear + (shape.weights - shape.linear_weights) * size,
-        adapter=_adapter_weights(shape, recipe) * _ADAPTER_BYTES,
+        adapter=_adapter_weights(shape, recipe) * _ADAPTER_BYTES * adapters,
         activations=_activations(shape, recipe, device, tokens) * size * placed,
         logits=min(placed * shape.vocabulary, MAX_LOGITS) * (size + 8),
+        reference=num_bad * _REFERENCE_BYTES * adapters,
         fixed=_FIXED[device],
     )
 

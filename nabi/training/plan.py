@@ -13,6 +13,8 @@ from nabi.training.recipe import Recipe
 # A frozen weight costs a product and a sum forward and again backward, for each token.
 _OPERATIONS = 4
 _SAMPLES, _TOKENS = 100, 256  # what the estimate of time speaks of
+# A batch of more adapters gains no speed that anybody could tell, whatever the memory.
+_MOST_ADAPTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,20 @@ def this_machine() -> Machine:
     device = pick_device()
     if device == "cuda":
         free, _ = torch.cuda.mem_get_info()
+        # What this process holds, a base from the training before, it can use or give back.
+        free += torch.cuda.memory_reserved()
         return Machine(device, torch.cuda.get_device_name(), free, precision(device))
     return Machine(device, "the CPU", psutil.virtual_memory().available, precision(device), _measured_gflops())
 
 
-def plan_training(base: BaseRef, recipe: Recipe, machine: Machine) -> Plan:
+def plan_training(base: BaseRef, recipe: Recipe, machine: Machine, *, num_bad: int = 0) -> Plan:
     """What this machine does with this base: bf16 on a GPU with room, 4 bits on one with less, else the CPU.
+
+    Args:
+        base: to train over.
+        recipe: of the adapter.
+        machine: to train on.
+        num_bad: answers marked bad that it learns from.
 
     Raises:
         OutOfMemory: the machine is too small however the base is held; the figures are in the message.
@@ -68,18 +78,44 @@ def plan_training(base: BaseRef, recipe: Recipe, machine: Machine) -> Plan:
         why = f"{held} on {machine.name}; the base's size is not known yet"
         return Plan(machine.device, machine.precision, recipe.four_bit, None, why)
     if machine.device == "cuda":
-        return _on_gpu(base, shape, recipe, machine)
-    return _on_cpu(base, shape, recipe, machine)
+        return _on_gpu(base, shape, recipe, machine, num_bad)
+    return _on_cpu(base, shape, recipe, machine, num_bad)
 
 
-def _on_gpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -> Plan:
-    whole = memory_needed(shape, recipe, device="cuda", four_bit=False)
+def adapters_at_once(base: BaseRef, recipe: Recipe, machine: Machine, plan: Plan, *, rows: int, num_bad: int) -> int:
+    """How many adapters like this one fit the machine's free memory as one batch, the base counted once; at least 1.
+
+    One on a CPU, which is faster that way, and over a base whose size is not known.
+    """
+    shape = read_shape(base)
+    if machine.device == "cpu" or shape is None:
+        return 1
+
+    def needed(adapters: int) -> int:
+        return memory_needed(
+            shape,
+            recipe,
+            device=machine.device,
+            four_bit=plan.four_bit,
+            rows=rows,
+            num_bad=num_bad,
+            adapters=adapters,
+        ).total
+
+    most = 1
+    while most < _MOST_ADAPTERS and needed(most + 1) <= machine.free_bytes:
+        most += 1
+    return most
+
+
+def _on_gpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine, num_bad: int) -> Plan:
+    whole = memory_needed(shape, recipe, device="cuda", four_bit=False, num_bad=num_bad)
     if not recipe.four_bit and whole.total <= machine.free_bytes:
         return Plan(
             "cuda", machine.precision, False, whole, f"{machine.precision} on {machine.name}: {_fits(whole, machine)}"
         )
-    quantised = memory_needed(shape, recipe, device="cuda", four_bit=True)
-    smallest = memory_needed(shape, recipe, device="cuda", four_bit=True, rows=1)
+    quantised = memory_needed(shape, recipe, device="cuda", four_bit=True, num_bad=num_bad)
+    smallest = memory_needed(shape, recipe, device="cuda", four_bit=True, rows=1, num_bad=num_bad)
     if smallest.total > machine.free_bytes:
         raise _too_small(base, smallest, machine)
     if recipe.four_bit:
@@ -91,9 +127,9 @@ def _on_gpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -
     )
 
 
-def _on_cpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine) -> Plan:
-    need = memory_needed(shape, recipe, device="cpu")
-    smallest = memory_needed(shape, recipe, device="cpu", rows=1)
+def _on_cpu(base: BaseRef, shape: BaseShape, recipe: Recipe, machine: Machine, num_bad: int) -> Plan:
+    need = memory_needed(shape, recipe, device="cpu", num_bad=num_bad)
+    smallest = memory_needed(shape, recipe, device="cpu", rows=1, num_bad=num_bad)
     if smallest.total > machine.free_bytes:
         raise _too_small(base, smallest, machine)
     used = training_precision("cpu", shape.weights, machine.precision)

@@ -52,7 +52,7 @@ def preference_losses(ratios: Tensor, paired: Tensor, beta: float) -> Tensor:
 def log_probabilities(model: Any, answers: Sequence[TokenisedBadAnswer], *, pad_id: int, device: str) -> Tensor:
     """(number, 2): log-probability of the better answer (0 where there is none) and of the bad one, in nats."""
     rows = [row for answer in answers for row in (answer.better, answer.bad) if row is not None]
-    batch = collate([{"input_ids": row.input_ids, "labels": row.labels} for row in rows], pad_id)
+    batch = collate([row.row for row in rows], pad_id)
     losses = token_losses(model, {name: tensor.to(device) for name, tensor in batch.items()})
     sums = iter([-part.sum() for part in torch.split(losses, [num_learned(row) for row in rows])])
     nothing = torch.zeros((), device=losses.device)

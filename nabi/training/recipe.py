@@ -59,10 +59,15 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _sane_scale(self) -> Recipe:
-        divisor, divided_by = (math.sqrt(self.r), "√r") if self.rslora else (self.r, "r")
-        if self.alpha > MAX_SCALE * divisor:
+        if self.scale > MAX_SCALE:
+            divisor, divided_by = (math.sqrt(self.r), "√r") if self.rslora else (self.r, "r")
             raise ValueError(f"alpha {self.alpha} is more than {MAX_SCALE:g} times {divided_by}, {divisor:g}; lower it")
         return self
+
+    @property
+    def scale(self) -> float:
+        """What multiplies the product of the two factors."""
+        return self.alpha / (math.sqrt(self.r) if self.rslora else self.r)
 
     @property
     def samples_a_step(self) -> int:

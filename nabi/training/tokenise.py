@@ -6,10 +6,13 @@ the prompt no longer shows. Learning those would teach making things up, so only
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from nabi.datasets.bad_answers import BadAnswer
 from nabi.datasets.samples import Sample, chat_messages
@@ -29,6 +32,11 @@ class TokenisedSample:
     input_ids: list[int]
     labels: list[int]
 
+    @property
+    def row(self) -> dict[str, list[int]]:
+        """As `loss.collate` takes it."""
+        return {"input_ids": self.input_ids, "labels": self.labels}
+
 
 @dataclass(frozen=True, slots=True)
 class TokenisedBadAnswer:
@@ -46,10 +54,63 @@ class Tokenised:
     too_long: tuple[str, ...]
 
 
+class Encode(Protocol):
+    """Makes ids and labels of a dialogue, as `encode_answer` does."""
+
+    def __call__(
+        self, tokenizer: Any, messages: Sequence[dict[str, str]], *, last_only: bool
+    ) -> tuple[list[int], list[int]]: ...
+
+
+class TokenCache:
+    """What one run of trainings has tokenised, by content: what personas or lists of samples share, once.
+
+    A key is the digest of all that the tokens follow from: the tokenizer, the messages with system prompt and facts in
+    them, and which turns are learned. Tokens are people's words, which must be gone when they withdraw: they are held
+    in this process's memory while the run lasts, and never written to a disk, where a deletion would not find them.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[array[int], array[int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def encode(self, tokenizer_digest: str) -> Encode:
+        """`encode_answer` for the tokenizer of this digest, which looks here first."""
+
+        def look_first(
+            tokenizer: Any, messages: Sequence[dict[str, str]], *, last_only: bool
+        ) -> tuple[list[int], list[int]]:
+            content = json.dumps([tokenizer_digest, list(messages), last_only], sort_keys=True)
+            key = hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
+            if key not in self._known:
+                ids, labels = encode_answer(tokenizer, messages, last_only=last_only)
+                self._known[key] = (array("q", ids), array("q", labels))
+            ids_known, labels_known = self._known[key]
+            return ids_known.tolist(), labels_known.tolist()
+
+        return look_first
+
+
 def tokenise_samples(
-    tokenizer: Any, samples: Sequence[Sample], *, system_prompt: str, uses_facts: bool, max_length: int
+    tokenizer: Any,
+    samples: Sequence[Sample],
+    *,
+    system_prompt: str,
+    uses_facts: bool,
+    max_length: int,
+    encode: Encode | None = None,
 ) -> Tokenised:
     """Tokenise a dataset. Nothing is ever cut: a sample longer than `max_length` is left out and named.
+
+    Args:
+        tokenizer: its chat template marks the assistant's turns.
+        samples: the dataset.
+        system_prompt: the persona's.
+        uses_facts: whether the prompt shows a sample's facts.
+        max_length: tokens of the longest sample that is kept.
+        encode: `TokenCache.encode` where something may be tokenised already; None for `encode_answer`.
 
     Raises:
         DataError: there are no samples, or none fits.
@@ -58,7 +119,7 @@ def tokenise_samples(
     too_long: list[str] = []
     for sample in samples:
         messages = chat_messages(system_prompt, sample.messages, sample.facts if uses_facts else None)
-        ids, labels = encode_answer(tokenizer, messages, last_only=uses_facts)
+        ids, labels = (encode or encode_answer)(tokenizer, messages, last_only=uses_facts)
         if len(ids) > max_length:
             too_long.append(sample.sample_id)
         else:
@@ -74,13 +135,19 @@ def tokenise_samples(
 
 
 def tokenise_bad_answers(
-    tokenizer: Any, answers: Sequence[BadAnswer], *, system_prompt: str, uses_facts: bool, max_length: int
+    tokenizer: Any,
+    answers: Sequence[BadAnswer],
+    *,
+    system_prompt: str,
+    uses_facts: bool,
+    max_length: int,
+    encode: Encode | None = None,
 ) -> list[TokenisedBadAnswer]:
     """Tokenise bad answers. One that is longer than `max_length`, or whose better one is, is left out and named."""
 
     def tokenise(sample: Sample) -> TokenisedSample:
         messages = chat_messages(system_prompt, sample.messages, sample.facts if uses_facts else None)
-        return TokenisedSample(sample.sample_id, *encode_answer(tokenizer, messages, last_only=True))
+        return TokenisedSample(sample.sample_id, *(encode or encode_answer)(tokenizer, messages, last_only=True))
 
     kept: list[TokenisedBadAnswer] = []
     too_long: list[str] = []

@@ -11,22 +11,20 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-import psutil
 from pydantic import Field
 
 from nabi.conversations.records import Frozen
 from nabi.datasets.bad_answers import BadAnswer
 from nabi.datasets.files import read_rows, read_samples
 from nabi.datasets.samples import Sample
-from nabi.errors import DataError, ModelError, NabiError, OutOfMemory, TransientError
+from nabi.errors import DataError, ModelError, OutOfMemory
 from nabi.training.adapter import (
     METADATA,
     Provenance,
@@ -36,23 +34,25 @@ from nabi.training.adapter import (
     verify_adapter,
     write_adapter,
 )
-from nabi.training.base_model import (
-    BaseRef,
-    LoadedBase,
-    LoadedBases,
-    context_length,
-    resolve_base,
-)
+from nabi.training.base_model import BaseRef, LoadedBase, LoadedBases, context_length, resolve_base
 from nabi.training.checkpoint import Checkpoints, Every
 from nabi.training.hardware import hardware
 from nabi.training.libraries import require_libraries
-from nabi.training.plan import Plan, plan_training, this_machine
+from nabi.training.plan import Machine, Plan, plan_training, this_machine
 from nabi.training.progress import Progress
 from nabi.training.recipe import Recipe
-from nabi.training.tokenise import Tokenised, TokenisedBadAnswer, tokenise_bad_answers, tokenise_samples
+from nabi.training.tokenise import (
+    Encode,
+    TokenCache,
+    TokenisedBadAnswer,
+    TokenisedSample,
+    tokenise_bad_answers,
+    tokenise_samples,
+)
+from nabi.training.workplace import workplace
 
 if TYPE_CHECKING:
-    from nabi.training.trainer import Fitted
+    from nabi.training.trainer import Fitted, Task
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class _Limits(TypedDict):
     system_prompt: str
     uses_facts: bool
     max_length: int
+    encode: Encode
 
 
 class TrainingJob(Frozen):
@@ -105,6 +106,7 @@ class TrainingResult(Frozen):
     num_steps: int
     num_tokens: int
     rows: int
+    together: int = 1
     resumed_at: int
     seconds: float
     hardware: dict[str, str]
@@ -116,48 +118,58 @@ class TrainingResult(Frozen):
     bad_made_rarer: float | None = None
 
 
-def train_adapters(
-    jobs: Sequence[TrainingJob],
-    on_progress: Callable[[int, float, str], None],
-    on_end: Callable[[int, TrainingResult | NabiError], None],
-) -> None:
-    """Train many adapters in this process, one after another; a base is loaded once for all that follow each other.
-
-    On a CPU this is the fast way: several adapters in one batch measured 0.66 times the speed. A failure is told as
-    that job's end and keeps no other from its training.
-
-    Args:
-        on_progress: gets the job's place in `jobs`, the share done and a line for people.
-        on_end: gets the job's place and what became of it.
-    """
-    bases = LoadedBases()
-    for place, job in enumerate(jobs):
-        try:
-            on_end(place, train_adapter(job, partial(on_progress, place), bases))
-        except NabiError as error:
-            on_end(place, error)
-
-
-def train_adapter(job: TrainingJob, on_progress: Progress, bases: LoadedBases | None = None) -> TrainingResult:
+def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
     """Train, verify and save one adapter in this process.
 
     Args:
         job: files, recipe, seed and provenance; `out_dir` must not exist yet, or hold this job's adapter;
             `start_adapter` is a folder whose weights are gone on from, None for a fresh adapter.
         on_progress: gets the share done (0 to 1) and a line for people.
-        bases: where a base may be in memory already, and stays for the next; as it was, whatever happens here.
 
     Returns:
         `train_loss` is the mean of the last epoch, `holdout_loss` None when the holdout file is empty, `num_tokens`
         the tokens of one pass, `num_left_out` the samples longer than the context, `digest` the sha256 of the weights,
-        `rows` the samples computed at once, `resumed_at` the step of the checkpoint it went on from (0: none).
+        `rows` the samples computed at once, `together` the adapters that shared their batches with this one (itself
+        among them), `resumed_at` the step of the checkpoint it went on from (0: none).
 
     Raises:
         DataError: a sample file is missing, broken or empty.
         ModelError: base or adapter are unusable, the loss is NaN, or `out_dir` holds another adapter.
         OutOfMemory: the batch does not fit the device. The checkpoints stay, and `rows` may be smaller next time.
     """
-    started = time.monotonic()
+    ready = make_ready(job, this_machine())
+    if isinstance(ready, TrainingResult):
+        return ready
+    return train_ready(ready, LoadedBases(), TokenCache(), on_progress)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job whose files are read, and whose adapter does not stand yet."""
+
+    job: TrainingJob
+    ref: BaseRef
+    plan: Plan
+    provenance: Provenance
+    threads: int
+    train: list[Sample]
+    holdout: list[Sample]
+    bad: list[BadAnswer]
+
+    @property
+    def rows(self) -> int:
+        return self.job.rows or self.job.recipe.batch_size
+
+    @property
+    def kind(self) -> Hashable:
+        """What adapters must have in common to be computed as one batch; DoRA's has nothing in common with any."""
+        recipe = self.job.recipe
+        base = (self.ref.source, self.ref.revision, self.plan.four_bit, self.threads)
+        return (*base, recipe.r, recipe.target_modules, recipe.recompute, self.rows, recipe.dora and self.job.out_dir)
+
+
+def make_ready(job: TrainingJob, machine: Machine) -> Ready | TrainingResult:
+    """Read a job's files and plan it; the result where it was done before."""
     threads = job.threads or len(os.sched_getaffinity(0))
     train, holdout = read_samples(job.train_file), read_samples(job.holdout_file)
     bad = read_rows(job.preferences_file, BadAnswer) if job.preferences_file else []
@@ -165,33 +177,37 @@ def train_adapter(job: TrainingJob, on_progress: Progress, bases: LoadedBases | 
         raise DataError("there are no samples to train on", where=str(job.train_file), fix="Collect conversations.")
     ref = resolve_base(job.base_model, job.models_dir)
     require_libraries(four_bit=job.recipe.four_bit)
-    plan = plan_training(ref, job.recipe, this_machine())
+    plan = plan_training(ref, job.recipe, machine, num_bad=len(bad))
     provenance = _provenance(job, ref, plan, threads)
     if job.out_dir.exists():
         return _finished(job, ref, provenance)
+    return Ready(job, ref, plan, provenance, threads, train, holdout, bad)
+
+
+def train_ready(ready: Ready, bases: LoadedBases, tokens: TokenCache, on_progress: Progress) -> TrainingResult:
+    """Train, verify and save one adapter alone. Raises as `train_adapter` does."""
+    # Imported here: it takes seconds, and callers that only make or read jobs need none of it.
+    from nabi.training.trainer import fit
+
+    started = time.monotonic()
+    announce(ready, on_progress)
+    told = f"{num_samples(ready.rows)} at once do not fit the memory"
+    with (
+        memory_errors(told),
+        borrowed(bases, ready) as base,
+        workplace(ready.job.out_dir, ready.provenance, ready.job.save_every) as (folder, checkpoints),
+    ):
+        task = make_task(ready, base, tokens, checkpoints, on_progress)
+        return finish(ready, base, folder, task, fit(base, task), together=1, started=started)
+
+
+def announce(ready: Ready, on_progress: Progress) -> None:
+    """Say what is going to happen, and why."""
+    plan = ready.plan
     logger.info("%s", plan.why)
     if plan.warning:
         logger.warning("%s", plan.warning)
-    on_progress(0.0, plan.warning or f"{len(train)} samples; loading {ref.name}")
-    rows = job.rows or job.recipe.batch_size
-    with (
-        _memory_errors(rows),
-        _checkpoints(job, provenance) as checkpoints,
-        _partial(job.out_dir) as folder,
-        _borrowed(bases or LoadedBases(), ref, plan, threads) as base,
-    ):
-        learned, held = _tokenise(job, base, train), _tokenise(job, base, holdout) if holdout else None
-        marked = tokenise_bad_answers(base.tokenizer, bad, **_limits(job, base))
-        fitted = _fit(job, base, learned, held, marked, rows=rows, checkpoints=checkpoints, on_progress=on_progress)
-        seconds = time.monotonic() - started
-        result = _result(job, fitted, learned, rows=rows, num_read=len(train), seconds=seconds, device=base.device)
-        result = result.model_copy(update=_preference_figures(fitted, marked))
-        digest = _save(folder, provenance, base, fitted, result)
-        fitted.model.unload()
-        verify_adapter(folder, ref)
-        folder.rename(job.out_dir)
-    on_progress(1.0, f"adapter saved, loss {result.train_loss:.2f}")
-    return result.model_copy(update={"digest": digest, "seconds": time.monotonic() - started})
+    on_progress(0.0, plan.warning or f"{len(ready.train)} samples; loading {ready.ref.name}")
 
 
 def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Provenance:
@@ -240,68 +256,73 @@ def _finished(job: TrainingJob, ref: BaseRef, provenance: Provenance) -> Trainin
     return TrainingResult(adapter_dir=job.out_dir, digest=manifest.weights_sha256, **told["result"])
 
 
-def _tokenise(job: TrainingJob, base: LoadedBase, samples: list[Sample]) -> Tokenised:
-    return tokenise_samples(base.tokenizer, samples, **_limits(job, base))
+def make_task(
+    ready: Ready, base: LoadedBase, tokens: TokenCache, checkpoints: Checkpoints, on_progress: Progress
+) -> Task:
+    """What the job asks for, tokenised.
 
+    Raises:
+        DataError: no sample fits the context.
+        ModelError: the adapter to go on from is damaged, or of another base.
+    """
+    from nabi.training.trainer import Task
 
-def _limits(job: TrainingJob, base: LoadedBase) -> _Limits:
-    return {
+    job = ready.job
+    limits: _Limits = {
         "system_prompt": job.system_prompt,
         "uses_facts": job.uses_facts,
         "max_length": min(job.recipe.max_length, context_length(base.model)),
+        # The base's revision is the digest of its tokenizer, too.
+        "encode": tokens.encode(base.ref.revision),
     }
 
+    def tokenise(samples: list[Sample]) -> Sequence[TokenisedSample]:
+        return tokenise_samples(base.tokenizer, samples, **limits).samples
 
-def _fit(
-    job: TrainingJob,
-    base: LoadedBase,
-    learned: Tokenised,
-    held: Tokenised | None,
-    marked: Sequence[TokenisedBadAnswer],
-    *,
-    rows: int,
-    checkpoints: Checkpoints,
-    on_progress: Progress,
-) -> Fitted:
-    # Imported here: it takes seconds, and callers that only make or read jobs need none of it.
-    from nabi.training.trainer import fit
-
-    return fit(
-        base,
-        learned.samples,
-        held.samples if held else (),
-        job.recipe,
-        bad=marked,
+    return Task(
+        train=tokenise(ready.train),
+        holdout=tokenise(ready.holdout) if ready.holdout else (),
+        bad=tokenise_bad_answers(base.tokenizer, ready.bad, **limits),
+        recipe=job.recipe,
         start=load_verified(job.start_adapter, base.ref)[1] if job.start_adapter else None,
         seed=job.seed,
-        rows=rows,
+        rows=ready.rows,
         checkpoints=checkpoints,
         on_progress=on_progress,
     )
 
 
-def _result(
-    job: TrainingJob, fitted: Fitted, learned: Tokenised, *, rows: int, num_read: int, seconds: float, device: str
+def finish(
+    ready: Ready, base: LoadedBase, folder: Path, task: Task, fitted: Fitted, *, together: int, started: float
 ) -> TrainingResult:
-    return TrainingResult(
+    """Write the adapter into `folder`, verify it, and put it in its place."""
+    job = ready.job
+    result = TrainingResult(
         adapter_dir=job.out_dir,
         digest="",
         train_loss=fitted.train_loss,
         holdout_loss=fitted.holdout_after,
         holdout_loss_before=fitted.holdout_before,
         losses=list(fitted.losses),
-        num_samples=len(learned.samples),
-        num_left_out=num_read - len(learned.samples),
+        num_samples=len(task.train),
+        num_left_out=len(ready.train) - len(task.train),
         num_steps=fitted.num_steps,
-        num_tokens=sum(len(sample.input_ids) for sample in learned.samples),
-        rows=rows,
+        num_tokens=sum(len(sample.input_ids) for sample in task.train),
+        rows=task.rows,
+        together=together,
         resumed_at=fitted.resumed_at,
-        seconds=seconds,
-        hardware=hardware(device),
+        seconds=time.monotonic() - started,
+        hardware=hardware(base.device),
+        **_preference_figures(fitted, task.bad),
     )
+    digest = _save(folder, ready.provenance, base, fitted, result)
+    verify_adapter(folder, ready.ref)
+    folder.rename(job.out_dir)
+    task.on_progress(1.0, f"adapter saved, loss {result.train_loss:.2f}")
+    return result.model_copy(update={"digest": digest, "seconds": time.monotonic() - started})
 
 
-def _preference_figures(fitted: Fitted, marked: Sequence[TokenisedBadAnswer]) -> dict[str, object]:
+def _preference_figures(fitted: Fitted, marked: Sequence[TokenisedBadAnswer]) -> dict[str, Any]:
     before, after = fitted.won_before, fitted.won_after
     return {
         "num_bad": len(marked),
@@ -314,13 +335,11 @@ def _preference_figures(fitted: Fitted, marked: Sequence[TokenisedBadAnswer]) ->
 
 
 def _save(folder: Path, provenance: Provenance, base: LoadedBase, fitted: Fitted, result: TrainingResult) -> str:
-    from nabi.training.trainer import adapter_tensors
-
     manifest = write_adapter(
         folder,
         provenance=provenance,
-        tensors=adapter_tensors(fitted.model),
-        config=fitted.model.peft_config["default"].to_dict(),
+        tensors=fitted.tensors,
+        config=fitted.config,
         tokenizer=base.tokenizer,
         metadata={
             "persona_id": provenance.persona_id,
@@ -334,55 +353,17 @@ def _save(folder: Path, provenance: Provenance, base: LoadedBase, fitted: Fitted
 
 
 @contextmanager
-def _borrowed(bases: LoadedBases, ref: BaseRef, plan: Plan, threads: int) -> Iterator[LoadedBase]:
+def borrowed(bases: LoadedBases, ready: Ready) -> Iterator[LoadedBase]:
     """The base without an adapter; after a failure it may still carry one, so it is not kept."""
     try:
-        yield bases.get(ref, four_bit=plan.four_bit, threads=threads)
+        yield bases.get(ready.ref, four_bit=ready.plan.four_bit, threads=ready.threads)
     except BaseException:
         bases.drop()
         raise
 
 
 @contextmanager
-def _checkpoints(job: TrainingJob, provenance: Provenance) -> Iterator[Checkpoints]:
-    """This job's checkpoints. They outlive a kill and a lack of memory; nothing else needs them afterwards.
-
-    The folder's name holds a digest of all that shapes the adapter: another job, another code or another library never
-    goes on from them.
-    """
-    digest = hashlib.sha256(provenance.model_dump_json().encode()).hexdigest()
-    prefix = f".{job.out_dir.name}.checkpoints-"
-    checkpoints = Checkpoints(job.out_dir.parent / f"{prefix}{digest[:16]}", job.save_every)
-    try:
-        yield checkpoints
-    except NabiError as error:
-        # A training that failed by its own would fail again from its last checkpoint.
-        if not isinstance(error, OutOfMemory | TransientError):
-            checkpoints.clear()
-        raise
-    for remains in job.out_dir.parent.glob(f"{prefix}*"):
-        shutil.rmtree(remains, ignore_errors=True)
-
-
-@contextmanager
-def _partial(out_dir: Path) -> Iterator[Path]:
-    """A folder beside `out_dir` that is gone afterwards, unless it was renamed; remains of killed runs go too."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{out_dir.name}.partial-"
-    for remains in out_dir.parent.glob(f"{prefix}[0-9]*"):
-        owner = int(remains.name.removeprefix(prefix))
-        if owner == os.getpid() or not psutil.pid_exists(owner):
-            shutil.rmtree(remains, ignore_errors=True)
-    partial = out_dir.parent / f"{prefix}{os.getpid()}"
-    partial.mkdir()
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def _memory_errors(rows: int) -> Iterator[None]:
+def memory_errors(told: str) -> Iterator[None]:
     """Turn the many ways of running out of memory into the one that the loop answers with a smaller batch."""
     try:
         yield
@@ -391,11 +372,8 @@ def _memory_errors(rows: int) -> Iterator[None]:
 
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemory(
-            f"{_rows(rows)} at once do not fit the memory",
-            fix="Use the low-memory preset, a smaller batch_size, or 4 bits.",
-        ) from error
+        raise OutOfMemory(told, fix="Use the low-memory preset, a smaller batch_size, or 4 bits.") from error
 
 
-def _rows(num: int) -> str:
+def num_samples(num: int) -> str:
     return "1 sample" if num == 1 else f"{num} samples"

@@ -23,20 +23,27 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from pydantic import TypeAdapter
 
 import nabi.errors
+from nabi.conversations.records import Frozen
 from nabi.errors import NabiError, OutOfMemory, TransientError
+from nabi.training.many import train_adapters
 from nabi.training.progress import Progress
-from nabi.training.train import TrainingJob, TrainingResult, train_adapter, train_adapters
+from nabi.training.train import TrainingJob, TrainingResult, train_adapter
 
 logger = logging.getLogger(__name__)
 
-_Jobs = TypeAdapter(list[TrainingJob])
 _STDERR_LINES = 40
 _GRACE_SECONDS = 5.0
 # The machine's count and this container's.
 _OOM_COUNTERS = (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))
+
+
+class _Order(Frozen):
+    """What a child is to do."""
+
+    jobs: list[TrainingJob]
+    at_once: int | None
 
 
 def training_environment(threads: int | None) -> dict[str, str]:
@@ -76,20 +83,27 @@ def train_in_own_process(job: TrainingJob, on_progress: Progress) -> TrainingRes
 
 
 def train_together(
-    jobs: Sequence[TrainingJob], on_progress: Callable[[int, float, str], None]
+    jobs: Sequence[TrainingJob], on_progress: Callable[[int, float, str], None], *, at_once: int | None = None
 ) -> list[TrainingResult | NabiError]:
     """Train many adapters in one child process, each base loaded once; what became of each job, in their order.
 
     An error of nabi's comes back as the class that the child raised, as the job's outcome. A child that dies takes the
-    job at hand with it; another one goes on with the rest. Where memory runs out, a new child goes on from the job's
-    newest checkpoint with half as many samples at once, down to one. A step still sees as many samples as the recipe
-    says, in twice as many parts, and weighs each token alike.
+    job at hand with it; another one goes on with the rest, one after another. If it had several at hand, in one batch,
+    nobody can tell whose fault it was, and all of them go on. Where memory runs out for one, a new child goes on from
+    the job's newest checkpoint with half as many samples at once, down to one. A step still sees as many samples as the
+    recipe says, in twice as many parts, and weighs each token alike.
+
+    Args:
+        on_progress: gets the job's place in `jobs`, the share done and a line for people.
+        at_once: so many adapters in one batch at most; None: as `train_adapters` decides.
     """
     outcomes: dict[int, TrainingResult | NabiError] = {}
     rows = [job.rows or job.recipe.batch_size for job in jobs]
     while waiting := [place for place in range(len(jobs)) if place not in outcomes]:
         again = [jobs[place].model_copy(update={"rows": rows[place]}) for place in waiting]
-        told = _train_once(again, partial(_renamed, on_progress, waiting))
+        told = _train_once(_Order(jobs=again, at_once=at_once), partial(_renamed, on_progress, waiting))
+        if len(told) < len(waiting):
+            at_once = 1
         for number, outcome in told.items():
             place = waiting[number]
             if isinstance(outcome, OutOfMemory) and rows[place] > 1:
@@ -106,13 +120,11 @@ def _renamed(
     on_progress(places[number], share, message)
 
 
-def _train_once(
-    jobs: Sequence[TrainingJob], on_progress: Callable[[int, float, str], None]
-) -> dict[int, TrainingResult | NabiError]:
+def _train_once(order: _Order, on_progress: Callable[[int, float, str], None]) -> dict[int, TrainingResult | NabiError]:
     with tempfile.TemporaryDirectory(prefix="nabi-job-") as folder:
         job_file = Path(folder) / "jobs.json"
-        job_file.write_bytes(_Jobs.dump_json(list(jobs)))
-        return _run_child([sys.executable, "-m", "nabi.training.worker", str(job_file)], jobs, on_progress)
+        job_file.write_text(order.model_dump_json(), encoding="utf-8")
+        return _run_child([sys.executable, "-m", "nabi.training.worker", str(job_file)], order.jobs, on_progress)
 
 
 def _run_child(
@@ -125,12 +137,13 @@ def _run_child(
         tail: deque[str] = deque(maxlen=_STDERR_LINES)
         reader = threading.Thread(target=_drain, args=(child.stderr, tail), daemon=True)
         reader.start()
-        outcomes = _follow(child.stdout, on_progress)
+        outcomes, at_hand = _follow(child.stdout, on_progress)
         code = child.wait()
         reader.join(_GRACE_SECONDS)
-    if len(outcomes) < len(jobs):
+    if len(outcomes) < len(jobs) and len(at_hand) < 2:
         for_memory = kills_before is None or _oom_kills() != kills_before
-        outcomes[len(outcomes)] = _died(code, tail, for_memory=for_memory)
+        place = next(number for number in range(len(jobs)) if number not in outcomes and at_hand <= {number})
+        outcomes[place] = _died(code, tail, for_memory=for_memory)
     return outcomes
 
 
@@ -169,18 +182,20 @@ def _drain(stream: IO[str] | None, tail: deque[str]) -> None:
 
 def _follow(
     stream: IO[str] | None, on_progress: Callable[[int, float, str], None]
-) -> dict[int, TrainingResult | NabiError]:
-    """Pass the progress on; what became of each job that came to an end."""
+) -> tuple[dict[int, TrainingResult | NabiError], set[int]]:
+    """Pass the progress on; what became of each job that came to an end, and those that had begun and did not."""
     outcomes: dict[int, TrainingResult | NabiError] = {}
+    begun: set[int] = set()
     for line in stream or ():
         message = json.loads(line)
         if message["kind"] == "progress":
+            begun.add(message["job"])
             on_progress(message["job"], message["share"], message["message"])
         elif message["kind"] == "result":
             outcomes[message["job"]] = TrainingResult.model_validate(message["result"])
         else:
             outcomes[message["job"]] = _raised(message)
-    return outcomes
+    return outcomes, begun - outcomes.keys()
 
 
 def _raised(outcome: dict[str, Any]) -> NabiError:
@@ -235,10 +250,12 @@ def main(job_file: Path) -> int:
         else:
             tell("result", job, result=outcome.model_dump(mode="json"))
 
+    order = _Order.model_validate_json(job_file.read_bytes())
     train_adapters(
-        _Jobs.validate_json(job_file.read_bytes()),
+        order.jobs,
         lambda job, share, message: tell("progress", job, share=share, message=message),
         end,
+        at_once=order.at_once,
     )
     return 0
 

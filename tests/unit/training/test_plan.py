@@ -10,7 +10,7 @@ import pytest
 from nabi.errors import OutOfMemory
 from nabi.training.base_model import BaseRef
 from nabi.training.memory import GIB, BaseShape, memory_needed, read_shape
-from nabi.training.plan import Machine, plan_training, this_machine
+from nabi.training.plan import Machine, adapters_at_once, plan_training, this_machine
 from nabi.training.recipe import Recipe
 
 QWEN_3B = {
@@ -59,6 +59,47 @@ def test_every_part_of_the_estimate_follows_its_cause(qwen: BaseRef) -> None:
     few = recipe.model_copy(update={"target_modules": ("q_proj", "v_proj")})
     assert memory_needed(shape, few, device="cuda").adapter < plain.adapter / 5
     assert plain.logits < 0.5 * GIB, "logits come in chunks"
+
+
+def test_a_bad_answer_and_its_better_one_are_two_rows_and_what_was_thought_of_them(qwen: BaseRef) -> None:
+    shape, recipe = _shape(qwen), Recipe(batch_size=1)
+    plain = memory_needed(shape, recipe, device="cuda")
+    taught = memory_needed(shape, recipe, device="cuda", num_bad=30)
+    assert taught.activations == 2 * plain.activations
+    assert (plain.reference, taught.reference) == (0, 240)
+    assert taught.total > plain.total
+    four = memory_needed(shape, recipe, device="cuda", rows=4, num_bad=30)
+    assert four.activations == 4 * plain.activations, "two pairs at once are no more than four samples"
+
+
+def test_a_gpu_that_holds_one_row_and_not_two_cannot_learn_from_bad_answers(qwen: BaseRef) -> None:
+    recipe = Recipe(batch_size=1, four_bit=True)
+    one = memory_needed(_shape(qwen), recipe, device="cuda", four_bit=True).total
+    card = _gpu((one + 1) / GIB)
+    assert plan_training(qwen, recipe, card).four_bit
+    with pytest.raises(OutOfMemory):
+        plan_training(qwen, recipe, card, num_bad=1)
+
+
+def test_as_many_adapters_share_a_batch_as_fit_with_the_base_counted_once(qwen: BaseRef) -> None:
+    recipe, shape = Recipe(batch_size=4), _shape(qwen)
+    for gib, held in ((40, 2), (139, 8)):
+        card = _gpu(gib)
+        plan = plan_training(qwen, recipe, card)
+        num = adapters_at_once(qwen, recipe, card, plan, rows=4, num_bad=0)
+        assert num == pytest.approx(held, abs=1)
+        assert memory_needed(shape, recipe, device="cuda", adapters=num).total <= card.free_bytes
+        assert memory_needed(shape, recipe, device="cuda", adapters=num + 1).total > card.free_bytes
+    single, dozen = (memory_needed(shape, recipe, device="cuda", adapters=num) for num in (1, 12))
+    assert (dozen.base, dozen.fixed) == (single.base, single.fixed)
+    assert (dozen.adapter, dozen.activations) == (12 * single.adapter, 12 * single.activations)
+
+
+def test_a_card_too_small_for_a_batch_and_a_cpu_compute_one_adapter_after_another(qwen: BaseRef) -> None:
+    recipe = Recipe(batch_size=4)
+    for machine in (_gpu(4), Machine("cpu", "the CPU", 640 * GIB, "float32", gflops=50)):
+        plan = plan_training(qwen, recipe.model_copy(update={"recompute": True}), machine)
+        assert adapters_at_once(qwen, recipe, machine, plan, rows=4, num_bad=0) == 1
 
 
 def test_a_gpu_with_room_trains_in_bf16_and_a_smaller_one_in_4_bits(qwen: BaseRef) -> None:

@@ -9,15 +9,16 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from marked_answers import bad_answers
+from peft import PeftModel
 
-from nabi.conversations.records import Message
-from nabi.datasets.bad_answers import BadAnswer
+from nabi.training.adapter import read_manifest
+from nabi.training.base_model import load_base, resolve_base
 from nabi.training.checkpoint import Every
 from nabi.training.preference import judge, log_probabilities, places_of_step, preference_losses
 from nabi.training.progress import no_progress
@@ -37,28 +38,6 @@ def on_progress(share, message):
         os.kill(os.getpid(), signal.SIGKILL)
 train_adapter(TrainingJob.model_validate_json(Path(sys.argv[1]).read_bytes()), on_progress)
 """
-
-
-def bad_answers(num: int) -> list[BadAnswer]:
-    """Every other one has a better answer."""
-    return [
-        BadAnswer(
-            sample_id=f"bad-{number}",
-            conversation_id=f"bad-c{number}",
-            persona_id="nabiyam",
-            source="chat",
-            occurred_at=datetime(2026, 7, 1, tzinfo=UTC),
-            facts=({"가게": "봄분식", "메뉴": "라면", "가격": f"{number},500원"},),
-            messages=(
-                Message(role="user", content="안녕?"),
-                Message(role="assistant", content="안녕하세요! 😊"),
-                Message(role="user", content=f"라면 {number}개 먹고 싶어"),
-                Message(role="assistant", content=f"{number}개나 드시지 마세요!"),
-            ),
-            better=None if number % 2 else f"{number}번은 모르겠어요.",
-        )
-        for number in range(num)
-    ]
 
 
 @pytest.fixture
@@ -171,6 +150,29 @@ def test_a_training_with_bad_answers_killed_with_signal_9_ends_with_the_same_bit
         undisturbed.preference_accuracy_before,
         undisturbed.bad_made_rarer,
     )
+
+
+def test_going_on_from_the_champion_it_is_the_champion_that_is_compared_with(
+    make_bad_job: Callable[..., Any], trained_adapter: tuple[Any, Any]
+) -> None:
+    job, champion = trained_adapter
+    marked = make_bad_job(num_bad=6, start_adapter=champion.adapter_dir, recipe={"epochs": 4})
+    base = load_base(resolve_base("minute", job.models_dir), threads=1)
+    pad_id = base.tokenizer.pad_token_id
+    answers = tokenise_bad_answers(
+        base.tokenizer, bad_answers(6), system_prompt=marked.system_prompt, uses_facts=True, max_length=512
+    )
+    with torch.no_grad():
+        plain = log_probabilities(base.model, answers, pad_id=pad_id, device="cpu")
+        model = PeftModel.from_pretrained(base.model, champion.adapter_dir).eval()
+        then = log_probabilities(model, answers, pad_id=pad_id, device="cpu")
+    assert float((plain - then).abs().max()) > 0.5, "the champion thinks otherwise than the base"
+    result = train_adapter(marked, no_progress)
+    first_pair_or_not = {math.log(2), 0.5, (math.log(2) + 0.5) / 2}
+    assert min(abs(result.preference_losses[0][1] - wanted) for wanted in first_pair_or_not) < 1e-4
+    assert result.preference_accuracy_before == judge(answers, then, then).pairs
+    assert result.bad_made_rarer == 1.0
+    assert read_manifest(result.adapter_dir).arguments["start_sha256"] == champion.digest
 
 
 def test_a_pair_is_won_by_the_likelier_answer_per_token_and_none_is_counted_without_pairs(tiny_base: Any) -> None:

@@ -9,7 +9,7 @@ from nabi.conversations.records import Message
 from nabi.datasets.samples import Sample
 from nabi.errors import DataError
 from nabi.training.base_model import LoadedBase
-from nabi.training.tokenise import IGNORED, encode_answer, encode_prompt, tokenise_samples
+from nabi.training.tokenise import IGNORED, TokenCache, encode_answer, encode_prompt, tokenise_samples
 
 
 @pytest.fixture
@@ -91,3 +91,46 @@ def test_a_sample_longer_than_the_context_is_left_out_whole(tokenizer: Any) -> N
 def test_when_nothing_fits_the_error_counts_it(tokenizer: Any) -> None:
     with pytest.raises(DataError, match="1 given, 1 longer than 8 tokens"):
         _tokenise(tokenizer, _sample(*TWO_TURNS), uses_facts=True, max_length=8)
+
+
+def test_what_personas_and_lists_share_is_tokenised_once(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    apply = tokenizer.apply_chat_template
+    monkeypatch.setattr(
+        tokenizer,
+        "apply_chat_template",
+        lambda messages, **how: made.append(messages[0]["content"]) or apply(messages, **how),
+    )
+    cache = TokenCache()
+    rows = [_sample(*TWO_TURNS), _sample(("user", "라면?"), ("assistant", "네!"), number=1)]
+
+    def tokenise(some: list[Sample], prompt: str = "짧게 답해요.", *, facts: bool = True, digest: str = "d") -> Any:
+        return tokenise_samples(
+            tokenizer,
+            some,
+            system_prompt=prompt,
+            uses_facts=facts,
+            max_length=512,
+            encode=cache.encode(digest),
+        ).samples
+
+    plain = _tokenise(tokenizer, *rows, uses_facts=True).samples
+    made.clear()
+    assert tokenise(rows) == plain
+    renamed = [rows[0].model_copy(update={"sample_id": "other", "persona_id": "another"})]
+    (again,) = tokenise(renamed)
+    assert (again.sample_id, again.input_ids, again.labels) == ("other", plain[0].input_ids, plain[0].labels)
+    assert len(made) == len(cache) == 2
+    # Another prompt, the facts not shown, or another tokenizer: other tokens or other labels.
+    tokenise(rows[:1], "다정하게 답해요.")
+    tokenise(rows[:1], facts=False)
+    tokenise(rows[:1], digest="e")
+    assert len(made) == len(cache) == 5
+
+
+def test_what_a_cache_gives_out_can_be_changed_without_changing_the_cache(tokenizer: Any) -> None:
+    encode = TokenCache().encode("d")
+    messages = [{"role": "user", "content": "라면?"}, {"role": "assistant", "content": "네!"}]
+    first, _ = encode(tokenizer, messages, last_only=True)
+    first.append(7)
+    assert encode(tokenizer, messages, last_only=True)[0] == first[:-1]

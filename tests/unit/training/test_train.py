@@ -19,9 +19,10 @@ from nabi.serving.engine import Engine
 from nabi.training import base_model, loss
 from nabi.training.base_model import load_base, resolve_base
 from nabi.training.loss import mean_loss
+from nabi.training.many import train_adapters
 from nabi.training.progress import no_progress
 from nabi.training.tokenise import tokenise_samples
-from nabi.training.train import train_adapter, train_adapters
+from nabi.training.train import train_adapter
 
 
 def test_training_learns_and_leaves_the_folder_of_an_adapter(trained_adapter: tuple[Any, Any]) -> None:

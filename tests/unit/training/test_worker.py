@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from marked_answers import bad_answers
 
 from nabi.errors import DataError, ModelError, NabiError, OutOfMemory, TransientError
 from nabi.training import worker
@@ -95,15 +96,19 @@ def _lengthen(file: Path) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+@pytest.mark.parametrize("long", ["samples", "bad answers"])
 def test_a_lack_of_memory_halves_what_is_computed_at_once_and_changes_nothing_else(
-    make_job: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_job: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, long: str
 ) -> None:
-    """The kernel refuses the child memory beyond what eight samples at once need; sixteen are asked for."""
+    """The kernel refuses the child memory beyond what eight rows at once need; sixteen are asked for."""
     jobs = []
     for name in ("eight", "sixteen"):
         (tmp_path / name).mkdir()
-        job = make_job(tmp_path / name, num_samples=16, recipe={"batch_size": 16, "epochs": 2})
-        _lengthen(job.train_file)
+        marked = tmp_path / name / "preferences.jsonl"
+        marked.write_text("".join(answer.model_dump_json() + "\n" for answer in bad_answers(16)))
+        preferences = {"preferences_file": marked} if long == "bad answers" else {}
+        job = make_job(tmp_path / name, num_samples=16, recipe={"batch_size": 16, "epochs": 2}, **preferences)
+        _lengthen(job.preferences_file or job.train_file)
         jobs.append(job)
     peaks: list[int] = []
 
@@ -121,6 +126,8 @@ def test_a_lack_of_memory_halves_what_is_computed_at_once_and_changes_nothing_el
     eight = train_in_own_process(jobs[0].model_copy(update={"rows": 8}), measure)
     sixteen = train_in_own_process(jobs[1], restrict)
     assert (sixteen.rows, sixteen.num_steps, sixteen.digest) == (8, 2, eight.digest)
+    assert sixteen.preference_losses == eight.preference_losses
+    assert sixteen.num_bad == (16 if long == "bad answers" else 0)
     assert "16 samples at once do not fit the memory; going on with 8 of a step's 16" in caplog.text
 
 
