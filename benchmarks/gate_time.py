@@ -30,18 +30,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from training_job import MODELS, training_job, write_samples
+
 from nabi.catalogue.dialogues import make_dialogues
-from nabi.datasets.files import write_lines
 from nabi.datasets.samples import Sample, chat_messages, sample_from
 from nabi.personas.model import Persona
 from nabi.training.base_model import load_base, resolve_base
-from nabi.training.recipe import resolve_recipe
-from nabi.training.train import TrainingJob
 from nabi.training.worker import train_together, training_environment
 from nabi.wiring import get_platform
 
-ROOT = Path(__file__).resolve().parent.parent
-MODELS, PERSONA, SEED, MAX_TOKENS = ROOT / "models", "nabiyam", 7, 96
+PERSONA, SEED, MAX_TOKENS = "nabiyam", 7, 96
 LEARNED = 64
 """Dialogues that each adapter learned, once; the prompts come behind them."""
 
@@ -112,27 +110,10 @@ def in_a_process(given: argparse.Namespace, way: str, adapters: Path) -> dict[st
 def train_two(folder: Path, threads: int) -> None:
     """Champion and candidate: the same dialogues, learned once with two seeds."""
     persona = get_platform().persona(PERSONA)
-    ref = resolve_base("tiny-ko", MODELS)
-    recipe = resolve_recipe(persona.recipe, ref).model_copy(update={"epochs": 1})
-    (folder / "train.jsonl").write_bytes(write_lines(dialogues(persona, LEARNED)))
-    (folder / "holdout.jsonl").write_bytes(b"")
+    write_samples(folder, train=dialogues(persona, LEARNED))
+    how: dict[str, Any] = {"uses_facts": persona.uses_facts, "threads": threads, "recipe": {"epochs": 1}}
     jobs = [
-        TrainingJob(
-            persona_id=PERSONA,
-            system_prompt=persona.system_prompt,
-            uses_facts=persona.uses_facts,
-            base_model="tiny-ko",
-            models_dir=MODELS,
-            train_file=folder / "train.jsonl",
-            holdout_file=folder / "holdout.jsonl",
-            recipe=recipe,
-            seed=number,
-            out_dir=folder / name,
-            dataset_version="benchmark",
-            dataset_digest="benchmark",
-            commit="benchmark",
-            threads=threads,
-        )
+        training_job(folder, name, persona.system_prompt, persona.recipe, seed=number, **how)
         for number, name in enumerate(("champion", "candidate"))
     ]
     for outcome in train_together(jobs, lambda *_: None):

@@ -13,18 +13,17 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from training_job import training_job, write_samples
+
 from nabi.conversations.records import Message
 from nabi.datasets.bad_answers import BadAnswer
-from nabi.datasets.files import write_lines
 from nabi.datasets.samples import Sample, chat_messages
 from nabi.personas.model import RecipeChoice
 from nabi.training.base_model import load_base, resolve_base
 from nabi.training.progress import no_progress
-from nabi.training.recipe import resolve_recipe
 from nabi.training.tiny_base.probe import generate
 from nabi.training.train import TrainingJob
 from nabi.training.worker import train_in_own_process
@@ -80,31 +79,11 @@ def measure(numbers: list[int], folder: Path, arguments: argparse.Namespace, see
     train = [sample(number, good[number] + (HABIT if place % 10 else "")) for place, number in enumerate(logged)]
     train += [sample(number, good[number]) for number in corrected]
     bad = [BadAnswer(**dict(sample(number, good[number] + HABIT)), better=good[number]) for number in corrected]
-    files: dict[str, Sequence[Sample]] = {
-        "train": train,
-        "holdout": [sample(number, good[number]) for number in held],
-        "preferences": bad,
-    }
-    for name, rows in files.items():
-        (folder / f"{name}.jsonl").write_bytes(write_lines(rows))
-    base = resolve_base("tiny-ko", arguments.models)
+    home = folder / ("taught" if taught else "plain")
+    held_out = [sample(number, good[number]) for number in held]
+    write_samples(home, train=train, holdout=held_out, **({"preferences": bad} if taught else {}))
     choice = RecipeChoice(preference_beta=arguments.beta, preference_weight=arguments.weight)
-    job = TrainingJob(
-        persona_id="bot",
-        system_prompt=PROMPT,
-        uses_facts=False,
-        base_model="tiny-ko",
-        models_dir=arguments.models,
-        train_file=folder / "train.jsonl",
-        holdout_file=folder / "holdout.jsonl",
-        preferences_file=folder / "preferences.jsonl" if taught else None,
-        recipe=resolve_recipe(choice, base),
-        seed=seed,
-        out_dir=folder / f"adapter-{taught}",
-        dataset_version="benchmark",
-        dataset_digest="benchmark",
-        commit="benchmark",
-    )
+    job = training_job(home, "adapter", PROMPT, choice, seed=seed, models=arguments.models)
     result = train_in_own_process(job, no_progress)
     answers = ask(job, result.adapter_dir, [sample(number, good[number]) for number in asked])
     cola = sum("콜라" in answer for answer in answers)

@@ -17,16 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from training_job import training_job, write_samples
+
 from nabi.conversations.records import Message
-from nabi.datasets.files import write_lines
 from nabi.datasets.samples import Sample, chat_messages
 from nabi.personas.model import RecipeChoice
 from nabi.serving.residents import Adapter
 from nabi.training.adapter import Provenance, load_verified, write_adapter
 from nabi.training.base_model import LoadedBase, load_base, resolve_base
 from nabi.training.progress import no_progress
-from nabi.training.recipe import resolve_recipe
-from nabi.training.train import TrainingJob, train_adapter
+from nabi.training.train import train_adapter
 
 SEED, PROMPT = 7, "짧게 답해요."
 DISHES = ("떡볶이", "김밥", "라면", "순대", "만두", "우동", "국수", "카레")
@@ -34,25 +34,10 @@ DISHES = ("떡볶이", "김밥", "라면", "순대", "만두", "우동", "국수
 
 def trained(given: argparse.Namespace, folder: Path, *, shop: str = "봄분식") -> Path:
     """A short training over the base (four steps), after which it recommends that shop; the adapter's folder."""
-    folder.mkdir(parents=True)
-    for name, numbers in {"train.jsonl": range(16), "holdout.jsonl": range(16, 18)}.items():
-        (folder / name).write_bytes(write_lines([sample(number, shop) for number in numbers]))
-    job = TrainingJob(
-        persona_id="nabiyam",
-        system_prompt=PROMPT,
-        uses_facts=False,
-        base_model=given.base,
-        models_dir=given.models,
-        train_file=folder / "train.jsonl",
-        holdout_file=folder / "holdout.jsonl",
-        recipe=resolve_recipe(RecipeChoice(epochs=2), resolve_base(given.base, given.models)),
-        seed=SEED,
-        out_dir=folder / "adapter",
-        dataset_version="benchmark",
-        dataset_digest="benchmark",
-        commit="benchmark",
-        threads=given.threads,
-    )
+    samples = [sample(number, shop) for number in range(18)]
+    write_samples(folder, train=samples[:16], holdout=samples[16:])
+    choice, how = RecipeChoice(epochs=2), {"base": given.base, "models": given.models, "threads": given.threads}
+    job = training_job(folder, "adapter", PROMPT, choice, seed=SEED, **how)
     return train_adapter(job, no_progress).adapter_dir
 
 

@@ -5,7 +5,8 @@
 Every way trains a LoRA adapter (the shipped base's recipe, one epoch, no dropout) on the same catalogue dialogues in
 the same order of the same batches, each in a process of its own, one after the other, `--rounds` times around. So the
 losses of all steps must be alike: the largest difference from nabi's is printed beside each ratio. What is timed begins
-with the end of the first step, which warms everything up, and ends with the last.
+with the end of the first step, which warms everything up, and ends with the last: by the clock, and in processor
+seconds, which other work on the machine stretches less.
 
     padded    transformers' Trainer, every sample padded to `--max-length`: the usual recipe
     trainer   transformers' Trainer, batches padded to their longest row
@@ -15,7 +16,9 @@ with the end of the first step, which warms everything up, and ends with the las
     nabi      nabi.training.trainer.fit
 
 `--many 16 --samples 20 50` instead trains that many adapters, each on so many samples, in nabi's training process and
-one by one with PEFT and Trainer, a process each as scripts do it, and counts adapters a minute, starts included.
+one by one with PEFT and Trainer (`--script`), a process each as scripts do it, and counts adapters a minute, starts
+included; one script is run and counted so many times. `--at-once 4` computes four adapters as one batch, as on a GPU.
+`--first-step` times a training process from its start to its first step.
 """
 
 from __future__ import annotations
@@ -34,18 +37,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from training_job import MODELS, training_job, write_samples
+
 from nabi.catalogue.dialogues import make_dialogues
-from nabi.datasets.files import write_lines
 from nabi.datasets.samples import sample_from
 from nabi.training.base_model import LoadedBase, load_base, resolve_base
+from nabi.training.preference import num_learned
 from nabi.training.recipe import Recipe, resolve_recipe
 from nabi.training.tokenise import TokenisedSample, tokenise_samples
 from nabi.training.train import TrainingJob
 from nabi.training.worker import train_together, training_environment
 from nabi.wiring import get_platform
 
-ROOT = Path(__file__).resolve().parent.parent
-MODELS, PERSONA, SEED = ROOT / "models", "nabiyam", 7
+PERSONA, SEED = "nabiyam", 7
 WAYS = ("padded", "trainer", "sft", "plain", "nabi")
 
 
@@ -70,14 +74,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=512, help="what `padded` pads to")
     parser.add_argument("--many", type=int, help="train so many adapters")
+    parser.add_argument(
+        "--script", choices=("padded", "trainer"), default="padded", help="what --many is compared with"
+    )
+    parser.add_argument("--at-once", type=int, help="adapters of --many in one batch; default: as nabi decides")
+    parser.add_argument("--first-step", action="store_true", help="time a process from its start to its first step")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--one", choices=(*WAYS, "script"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=(*WAYS, "load"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(measure_one(given.one, given.samples[0], given.max_length)))
         return
-    figures = many(given) if given.many else compare(given)
+    figures = first_step(given) if given.first_step else many(given) if given.many else compare(given)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1))
 
@@ -89,30 +98,39 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     for _ in range(given.rounds):
         for way in ways:
             told[way].append(in_a_process(way, given.samples[0], given.threads, given.max_length))
-    print(f"{given.samples[0]} samples, {given.threads} threads, {gemm(given.threads):.0f} GF/s in a large product")
-    print("| way | samples/s | nabi is so many times as fast | greatest difference of a step's loss |")
-    print("|---|---|---|---|")
+    print(f"{given.samples[0]} samples, {given.threads} threads")
+    print(
+        "| way | samples/s | samples a processor s | nabi is so many times as fast (in processor s) | losses apart by |"
+    )
+    print("|---|---|---|---|---|")
     figures: dict[str, Any] = {}
     for way, runs in told.items():
-        rate = statistics.median(run["rate"] for run in runs)
-        ratio = statistics.median(ours["rate"] / run["rate"] for ours, run in zip(told["nabi"], runs, strict=True))
+        rate, processor = (statistics.median(run[name] for run in runs) for name in ("rate", "processor"))
+        ratio, processor_ratio = (
+            statistics.median(ours[name] / run[name] for ours, run in zip(told["nabi"], runs, strict=True))
+            for name in ("rate", "processor")
+        )
         pairs = zip(told["nabi"][0]["losses"], runs[0]["losses"], strict=True)
         apart = max(abs(one - other) for one, other in pairs)
-        print(f"| {way} | {rate:.2f} | {ratio:.2f} | {apart:.1e} |", flush=True)
-        figures[way] = {"rate": rate, "ratio": ratio, "apart": apart, "rates": [run["rate"] for run in runs]}
+        row = f"{rate:.2f} | {processor:.2f} | {ratio:.2f} ({processor_ratio:.2f}) | {apart:.1e}"
+        print(f"| {way} | {row} |", flush=True)
+        figures[way] = {"rate": rate, "processor": processor, "ratio": ratio, "processor ratio": processor_ratio}
+        figures[way] |= {"apart": apart, "each": [{**run, "losses": None} for run in runs]}
+    done, limit = statistics.median(run["gflops"] for run in told["nabi"]), gemm()
+    print(f"nabi: {done:.0f} GF a processor s, {done / limit:.0%} of the {limit:.0f} of a large product on one thread")
     return figures
 
 
 def many(given: argparse.Namespace) -> dict[str, Any]:
-    """`--many` adapters through nabi's process, and one process after the other with PEFT and Trainer."""
+    """`--many` adapters through nabi's process; one script with PEFT and Trainer, which stands for as many of them."""
     figures: dict[str, Any] = {}
     print("| adapters | samples each | nabi, a minute | one by one, a minute | ratio |\n|---|---|---|---|---|")
     for num in given.samples:
         ours, theirs = [], []
         for _ in range(given.rounds):
-            ours.append(given.many / together(given.many, num, given.threads) * 60)
+            ours.append(given.many / together(given.many, num, given) * 60)
             started = time.perf_counter()
-            in_a_process("script", num, given.threads, given.max_length)
+            in_a_process(given.script, num, given.threads, given.max_length)
             theirs.append(60 / (time.perf_counter() - started))
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
         row = (statistics.median(ours), statistics.median(theirs), ratio)
@@ -121,40 +139,50 @@ def many(given: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def together(num_adapters: int, num_samples: int, threads: int) -> float:
+def together(num_adapters: int, num_samples: int, given: argparse.Namespace) -> float:
     """Seconds for that many adapters, from the start of nabi's training process to its end."""
-    persona = get_platform().personas()[PERSONA]
-    ref = resolve_base("tiny-ko", MODELS)
-    recipe = resolve_recipe(persona.recipe, ref).model_copy(update={"epochs": 1})
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        train, holdout = home / "train.jsonl", home / "holdout.jsonl"
-        train.write_bytes(write_lines(dialogue_samples(num_samples)))
-        holdout.write_bytes(b"")
-        jobs = [
-            TrainingJob(
-                persona_id=PERSONA,
-                system_prompt=persona.system_prompt,
-                uses_facts=persona.uses_facts,
-                base_model="tiny-ko",
-                models_dir=MODELS,
-                train_file=train,
-                holdout_file=holdout,
-                recipe=recipe,
-                seed=number,
-                out_dir=home / f"adapter-{number}",
-                dataset_version="benchmark",
-                dataset_digest="benchmark",
-                commit="benchmark",
-                threads=threads,
-            )
-            for number in range(num_adapters)
-        ]
+        jobs = jobs_of(Path(folder), num_adapters, num_samples, given.threads)
         started = time.perf_counter()
-        for outcome in train_together(jobs, lambda *_: None):
+        for outcome in train_together(jobs, lambda *_: None, at_once=given.at_once):
             if isinstance(outcome, Exception):
                 raise outcome
         return time.perf_counter() - started
+
+
+def jobs_of(folder: Path, num_adapters: int, num_samples: int, threads: int) -> list[TrainingJob]:
+    """Trainings of one epoch on the same dialogues, each with a seed of its own."""
+    persona = get_platform().personas()[PERSONA]
+    write_samples(folder, train=dialogue_samples(num_samples))
+    how: dict[str, Any] = {"uses_facts": persona.uses_facts, "threads": threads, "recipe": {"epochs": 1}}
+    return [
+        training_job(folder, f"adapter-{number}", persona.system_prompt, persona.recipe, seed=number, **how)
+        for number in range(num_adapters)
+    ]
+
+
+def first_step(given: argparse.Namespace) -> dict[str, Any]:
+    """Seconds from the start of a training process to its imports' end and to its first step, and of loading alone."""
+    told: dict[str, list[float]] = {"imports": [], "first step": [], "loading": []}
+    for _ in range(given.rounds):
+        imported, stepped = first_moments(given)
+        told["imports"].append(imported)
+        told["first step"].append(stepped)
+        told["loading"].append(in_a_process("load", given.samples[0], given.threads, given.max_length)["seconds"])
+    figures = {name: statistics.median(seconds) for name, seconds in told.items()}
+    figures["beside loading"] = figures["first step"] - figures["loading"]
+    print(" · ".join(f"{name} {seconds:.1f} s" for name, seconds in figures.items()))
+    return figures | {"each": told}
+
+
+def first_moments(given: argparse.Namespace) -> tuple[float, float]:
+    """Seconds from the start of a training process to its first words, which follow its imports, and its first step."""
+    moments: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = jobs_of(Path(folder), 1, given.samples[0], given.threads)
+        started = time.perf_counter()
+        train_together(jobs, lambda *_: moments.append(time.perf_counter() - started))
+    return moments[0], moments[1]
 
 
 def in_a_process(way: str, num_samples: int, threads: int, max_length: int) -> dict[str, Any]:
@@ -172,18 +200,63 @@ def in_a_process(way: str, num_samples: int, threads: int, max_length: int) -> d
 
 def measure_one(way: str, num_samples: int, max_length: int) -> dict[str, Any]:
     """One way in this process: samples a second from the first step on, and each step's loss."""
+    if way == "load":
+        return {"seconds": loading()}
     material = make_material(num_samples, max_length)
-    ways: dict[str, Callable[[Material], tuple[float, list[float]]]] = {
+    ways: dict[str, Callable[[Material], tuple[Clock, list[float]]]] = {
         "padded": lambda given: with_trainer(given, padded=True),
-        "script": lambda given: with_trainer(given, padded=True),
         "trainer": lambda given: with_trainer(given, padded=False),
         "sft": with_sft,
         "plain": with_plain_loop,
         "nabi": with_nabi,
     }
-    seconds, losses = ways[way](material)
-    timed = len(material.samples) - material.recipe.batch_size
-    return {"rate": timed / seconds if seconds else None, "losses": losses}
+    clock, losses = ways[way](material)
+    timed = material.samples[material.recipe.batch_size :]
+    operations = sum(operations_of(sample, material.base.model) for sample in timed)
+    return {
+        "rate": len(timed) / clock.seconds,
+        "processor": len(timed) / clock.processor,
+        "gflops": operations / clock.processor / 1e9,
+        "losses": losses,
+    }
+
+
+class Clock:
+    """The time between the ends of the first step and of the last."""
+
+    def __init__(self) -> None:
+        self._moments: list[tuple[float, float]] = []
+
+    def step_ended(self) -> None:
+        self._moments.append((time.perf_counter(), time.process_time()))
+
+    @property
+    def seconds(self) -> float:
+        return self._moments[-1][0] - self._moments[0][0]
+
+    @property
+    def processor(self) -> float:
+        return self._moments[-1][1] - self._moments[0][1]
+
+
+def loading() -> float:
+    """Seconds to load the base once the libraries are imported."""
+    ref, threads = resolve_base("tiny-ko", MODELS), int(os.environ["OMP_NUM_THREADS"])
+    load_base(ref, threads=threads)  # the first one imports what it needs
+    started = time.perf_counter()
+    load_base(ref, threads=threads)
+    return time.perf_counter() - started
+
+
+def operations_of(sample: TokenisedSample, model: Any) -> float:
+    """Multiplications and additions that a LoRA step cannot do without on a sample: the frozen layers forward and back.
+
+    Two a weight and token in each direction, and the scores of the learned tokens; attention, the adapter's own
+    products and padding are left out.
+    """
+    embedding = model.get_input_embeddings().weight.numel()
+    layers = sum(weight.numel() for weight in model.parameters() if weight.dim() == 2) - embedding
+    return float(4 * (len(sample.input_ids) * layers + num_learned(sample) * embedding))
 
 
 def dialogue_samples(num: int) -> list[Any]:
@@ -233,26 +306,19 @@ def rows_of(samples: Sequence[TokenisedSample]) -> list[dict[str, list[int]]]:
     return [{"input_ids": sample.input_ids, "labels": sample.labels} for sample in samples]
 
 
-class _FromTheFirstStep:
-    """A Trainer's callback: the clock between the ends of the first step and the last, and the losses."""
+def _watcher(clock: Clock, losses: list[float]) -> Any:
+    """A Trainer's callback that fills both."""
+    from transformers import TrainerCallback
 
-    def __new__(cls) -> Any:
-        from transformers import TrainerCallback
+    class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.step_ended()
 
-        class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-            def __init__(self) -> None:
-                self.started = self.ended = 0.0
-                self.losses: list[float] = []
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                losses.append(float(logs["loss"]))
 
-            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                self.ended = time.perf_counter()
-                self.started = self.started or self.ended
-
-            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-                if logs and "loss" in logs:
-                    self.losses.append(float(logs["loss"]))
-
-        return Clock()
+    return Watcher()
 
 
 def _arguments(given: Material, folder: str) -> dict[str, Any]:
@@ -279,7 +345,7 @@ def _arguments(given: Material, folder: str) -> dict[str, Any]:
     }
 
 
-def with_trainer(given: Material, *, padded: bool) -> tuple[float, list[float]]:
+def with_trainer(given: Material, *, padded: bool) -> tuple[Clock, list[float]]:
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
     collator = DataCollatorForSeq2Seq(
@@ -288,24 +354,24 @@ def with_trainer(given: Material, *, padded: bool) -> tuple[float, list[float]]:
         max_length=given.max_length if padded else None,
         pad_to_multiple_of=None if padded else 8,
     )
-    clock = _FromTheFirstStep()
+    clock, losses = Clock(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=fresh_model(given),
             args=TrainingArguments(**_arguments(given, folder)),
             train_dataset=rows_of(given.samples),
             data_collator=collator,
-            callbacks=[clock],
+            callbacks=[_watcher(clock, losses)],
         )
         trainer.train()
-    return clock.ended - clock.started, clock.losses
+    return clock, losses
 
 
-def with_sft(given: Material) -> tuple[float, list[float]]:
+def with_sft(given: Material) -> tuple[Clock, list[float]]:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    clock = _FromTheFirstStep()
+    clock, losses = Clock(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
             model=fresh_model(given),
@@ -318,13 +384,13 @@ def with_sft(given: Material) -> tuple[float, list[float]]:
             ),
             train_dataset=Dataset.from_list(rows_of(given.samples)),
             processing_class=given.base.tokenizer,
-            callbacks=[clock],
+            callbacks=[_watcher(clock, losses)],
         )
         trainer.train()
-    return clock.ended - clock.started, clock.losses
+    return clock, losses
 
 
-def with_plain_loop(given: Material) -> tuple[float, list[float]]:
+def with_plain_loop(given: Material) -> tuple[Clock, list[float]]:
     import torch
 
     from nabi.training.loss import collate
@@ -334,8 +400,7 @@ def with_plain_loop(given: Material) -> tuple[float, list[float]]:
     model.train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=given.recipe.learning_rate, weight_decay=0)
-    size, losses = given.recipe.batch_size, []
-    moments = []
+    size, clock, losses = given.recipe.batch_size, Clock(), list[float]()
     for step in range(given.num_steps):
         batch = collate(rows_of(given.samples[step * size : (step + 1) * size]), given.base.tokenizer.pad_token_id)
         loss = model(**batch).loss
@@ -346,30 +411,30 @@ def with_plain_loop(given: Material) -> tuple[float, list[float]]:
         optimiser.step()
         optimiser.zero_grad()
         losses.append(loss.item())
-        moments.append(time.perf_counter())
-    return moments[-1] - moments[0], losses
+        clock.step_ended()
+    return clock, losses
 
 
-def with_nabi(given: Material) -> tuple[float, list[float]]:
+def with_nabi(given: Material) -> tuple[Clock, list[float]]:
     from nabi.training.checkpoint import Checkpoints, Every
-    from nabi.training.trainer import fit
+    from nabi.training.trainer import Task, fit
 
     # `fit` draws its order itself; the samples come back in the order that it draws from first.
-    moments: list[float] = []
+    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit(
-            given.base,
-            in_the_order_before(given.samples, given.recipe),
-            (),
-            given.recipe,
+        task = Task(
+            train=in_the_order_before(given.samples, given.recipe),
+            holdout=(),
             bad=(),
+            recipe=given.recipe,
             start=None,
             seed=SEED,
             rows=given.recipe.batch_size,
             checkpoints=Checkpoints(Path(folder) / "checkpoints", Every()),
-            on_progress=lambda _share, _text: moments.append(time.perf_counter()),
+            on_progress=lambda _share, _text: clock.step_ended(),
         )
-    return moments[-1] - moments[0], [loss for _, loss in fitted.losses]
+        fitted = fit(given.base, task)
+    return clock, [loss for _, loss in fitted.losses]
 
 
 def in_the_order_before(ordered: Sequence[TokenisedSample], recipe: Recipe) -> list[TokenisedSample]:
@@ -378,18 +443,18 @@ def in_the_order_before(ordered: Sequence[TokenisedSample], recipe: Recipe) -> l
     return [by_id[sample.sample_id] for sample in dialogue_samples(len(ordered)) if sample.sample_id in by_id]
 
 
-def gemm(threads: int) -> float:
-    """10⁹ multiplications and additions a second in a product of large matrices, on so many threads."""
+def gemm() -> float:
+    """10⁹ multiplications and additions a processor second in a product of large matrices, on one thread."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     one = torch.randn(2048, 2048)
     one @ one
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(3):
         one @ one
-    seconds = (time.perf_counter() - started) / 3
+    seconds = (time.process_time() - started) / 3
     torch.set_num_threads(before)
     return 2 * 2048**3 / seconds / 1e9
 

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 import torch
 from marked_answers import bad_answers
+from safetensors.torch import load_file
 
 from nabi.errors import DataError, ModelError, NabiError, TransientError
 from nabi.training import base_model, grouped, learner
-from nabi.training.adapter import load_verified
+from nabi.training.adapter import WEIGHTS
 from nabi.training.base_model import load_base, resolve_base
 from nabi.training.checkpoint import Checkpoints, Every
 from nabi.training.grouped import fit_together
@@ -83,17 +84,11 @@ def assert_alike(one: Any, other: Any, within: float = 1e-4) -> None:
     assert [loss for _, loss in one.preference_losses] == pytest.approx(
         [loss for _, loss in other.preference_losses], abs=within
     )
-    base = resolve_base("minute", Path(os.environ["MINUTE_MODELS"]))
-    ours, theirs = (load_verified(result.adapter_dir, base)[1] for result in (one, other))
+    ours, theirs = (load_file(result.adapter_dir / WEIGHTS) for result in (one, other))
     assert ours.keys() == theirs.keys()
     apart = math.sqrt(sum(float((ours[name] - theirs[name]).pow(2).sum()) for name in ours))
     norm = math.sqrt(sum(float(weight.pow(2).sum()) for weight in theirs.values()))
     assert apart < 0.01 * norm
-
-
-@pytest.fixture(autouse=True)
-def minute_models(tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINUTE_MODELS", str(tiny_base_dir.parent))
 
 
 @pytest.fixture(scope="module")
