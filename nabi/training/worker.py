@@ -27,6 +27,8 @@ import psutil
 import nabi.errors
 from nabi.conversations.records import Frozen
 from nabi.errors import NabiError, OutOfMemory, TransientError
+from nabi.training.base_model import pick_device
+from nabi.training.libraries import leave_out_bitsandbytes
 from nabi.training.many import train_adapters
 from nabi.training.progress import Progress
 from nabi.training.train import TrainingJob, TrainingResult, train_adapter
@@ -251,6 +253,9 @@ def main(job_file: Path) -> int:
             tell("result", job, result=outcome.model_dump(mode="json"))
 
     order = _Order.model_validate_json(job_file.read_bytes())
+    # A GPU too small for a base falls back to 4 bits by itself.
+    if pick_device() == "cpu" and not any(job.recipe.four_bit for job in order.jobs):
+        leave_out_bitsandbytes()
     train_adapters(
         order.jobs,
         lambda job, share, message: tell("progress", job, share=share, message=message),
