@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,16 @@ from nabi.wiring import Platform, get_platform
 ROOT = Path(__file__).resolve().parents[2]
 AS_OF = datetime(2026, 7, 1, 3, tzinfo=UTC)
 PERSONA = "id: bot\nname: bot\nsystem_prompt: 짧게.\nevaluation: {anchors: 10, holdout_share: 0.3}\n"
+
+
+@contextmanager
+def forged_seed(platform: Platform, run_id: str) -> Iterator[None]:
+    """The recorded seed is changed behind the platform's back: the same machine then gives another adapter."""
+    recorded = platform.tracker.read_text(run_id, "training/job.json")
+    forged = json.dumps({**json.loads(recorded), "seed": 5})
+    platform.tracker.log_text(run_id, forged, "training/job.json")
+    yield
+    platform.tracker.log_text(run_id, recorded, "training/job.json")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +103,7 @@ def test_the_run_records_all_that_a_repetition_needs(trained: tuple[Platform, Ca
     for name in ("commit", "code_dirty", "lock_sha256", "tokenizer_sha256", "precision"):
         assert tags[name], name
     assert json.loads(tags["hardware"])["device"] == "cpu"
+    assert tags["together"] == "1"
     assert "torch" in json.loads(tags["libraries"])
     job = json.loads(platform.tracker.read_text(candidate.snapshot.run_id, "training/job.json"))
     assert (job["seed"], job["dataset_version"]) == (platform.settings.seed, candidate.snapshot.version)
@@ -109,20 +121,25 @@ def test_the_command_repeats_a_run_and_finds_the_same_bits(trained: tuple[Platfo
 
 
 def test_an_adapter_that_came_from_something_else_fails_the_command_with_figures(
-    trained: tuple[Platform, Candidate], tmp_path: Path
+    trained: tuple[Platform, Candidate],
 ) -> None:
-    """The recorded seed is changed behind the platform's back: the same machine then gives another adapter."""
     platform, candidate = trained
-    run_id = candidate.snapshot.run_id
-    recorded = platform.tracker.read_text(run_id, "training/job.json")
-    forged = json.dumps({**json.loads(recorded), "seed": 5})
-    platform.tracker.log_text(run_id, forged, "training/job.json")
-    try:
+    with forged_seed(platform, candidate.snapshot.run_id):
         done = CliRunner().invoke(app, ["reproduce", candidate.adapter])
-    finally:
-        platform.tracker.log_text(run_id, recorded, "training/job.json")
     assert done.exit_code == 1
     assert "came out different: weights by" in " ".join(done.output.split())
+
+
+def test_an_adapter_that_shared_its_batches_is_not_expected_to_the_bit(trained: tuple[Platform, Candidate]) -> None:
+    """It is repeated alone, and sums are rounded otherwise in company; any other bits stand for that."""
+    platform, candidate = trained
+    run_id = candidate.snapshot.run_id
+    platform.tracker.log_tags(run_id, {"together": "3"})
+    with forged_seed(platform, run_id):
+        done = CliRunner().invoke(app, ["reproduce", candidate.adapter])
+    platform.tracker.log_tags(run_id, {"together": "1"})
+    assert done.exit_code == 0, done.output
+    assert "what differs around it: together" in " ".join(done.output.split())
 
 
 def test_what_names_no_training_is_refused(trained: tuple[Platform, Candidate]) -> None:
