@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/gate.py [--json FILE] simulate [--gates 1000] [--figure docs/gate-power.png]
     .venv/bin/python benchmarks/gate.py simulate --scores var/evaluations/nabiyam/nabiyam--v[23]/scores.json
-    .venv/bin/python benchmarks/gate.py itself [--seeds 20]
+    .venv/bin/python benchmarks/gate.py itself [--seeds 20] [--folder DIR]
 
 `simulate` plays gates with the very `decide` of the loop. Qualities are drawn anew for every gate: prompts differ in
 how hard they are, and each contender slips on some of them by itself. `--scores` takes what evaluations left and draws
@@ -18,6 +18,7 @@ is when the gate is easiest to pass.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -176,7 +177,7 @@ def sizes_needed() -> list[dict[str, float]]:
 
 def itself(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the gate says of adapters that differ from the champion in the seed of their training alone."""
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.nullcontext(arguments.folder) if arguments.folder else tempfile.TemporaryDirectory() as folder:
         platform, snapshot = first_dataset(Path(folder))
         persona = platform.persona(PERSONA)
         job = training_job(platform, persona, snapshot, None)
@@ -185,10 +186,12 @@ def itself(arguments: argparse.Namespace) -> dict[str, Any]:
             job.model_copy(update={"seed": job.seed + number, "out_dir": Path(folder) / name})
             for number, name in enumerate(names)
         ]
-        results = [train_in_own_process(one, no_progress) for one in jobs]
+        for one in jobs:
+            if not one.out_dir.exists():
+                train_in_own_process(one, no_progress)
         engine = Engine(load_base(platform.base(persona), threads=platform.settings.threads))
-        for name, result in zip(names, results, strict=True):
-            engine.load(name, result.adapter_dir)
+        for name, one in zip(names, jobs, strict=True):
+            engine.load(name, one.out_dir)
         measured = measure_with(engine, persona, prompts_of(platform, persona, snapshot.version, {}), [BASE, *names])
     champion, *candidates = (measured[name] for name in names)
     verdicts = [decide(champion, candidate, persona.evaluation, Luck(gate=1, most=MOST)) for candidate in candidates]
@@ -204,7 +207,10 @@ def itself(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def first_dataset(home: Path) -> tuple[Platform, Snapshot]:
     """A fresh installation with the dataset version of the shipped example's first window."""
-    (home / "sample_data.xlsx").symlink_to(ROOT / "sample_data.xlsx")
+    home.mkdir(parents=True, exist_ok=True)
+    workbook = home / "sample_data.xlsx"
+    workbook.unlink(missing_ok=True)
+    workbook.symlink_to(ROOT / workbook.name)
     settings = Settings(home=home, personas_dir=ROOT / "personas", models_dir=ROOT / "models")
     log = ROOT / "examples" / "logs" / "window-1.jsonl"
     command = [sys.executable, "-m", "nabi.cli", "ingest", str(log)]
@@ -247,6 +253,7 @@ def main() -> None:
     simulated.set_defaults(run=simulate)
     alike = commands.add_parser("itself")
     alike.add_argument("--seeds", type=int, default=20)
+    alike.add_argument("--folder", type=Path, help="keep the adapters here, so that an interrupted run goes on")
     alike.set_defaults(run=itself)
     arguments = parser.parse_args()
     started = time.monotonic()
