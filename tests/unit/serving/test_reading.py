@@ -15,7 +15,7 @@ from nabi.serving import reading
 from nabi.serving.blocks import Block
 from nabi.serving.reading import AdapterReader
 from nabi.serving.slots import AdapterSlots
-from nabi.training.adapter import WEIGHTS, load_verified
+from nabi.training.adapter import WEIGHTS, WeightsFile, load_verified
 from nabi.training.base_model import LoadedBase, load_base, resolve_base
 
 
@@ -109,6 +109,21 @@ def test_a_file_that_changed_after_the_first_load_is_refused_whatever_its_size_a
     slots.write(1, manifest, tensors, where=folder)
     assert isinstance(reader.read(folder)[1], Block)
     spoil(folder / name)
+    with pytest.raises(ModelError, match="changed after the training"):
+        reader.read(folder)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(base: LoadedBase, slots: AdapterSlots, folder: Path) -> None:
+    class Meddled:
+        """Room in the slots, which is asked for between the look at the files and the reading."""
+
+        def room(self, weights: WeightsFile) -> Block | None:
+            _flip_a_bit(folder / WEIGHTS)
+            return slots.room(weights)
+
+    reader = AdapterReader(base.ref, Meddled())
+    manifest, tensors = reader.read(folder)
+    slots.write(1, manifest, tensors, where=folder)
     with pytest.raises(ModelError, match="changed after the training"):
         reader.read(folder)
 
