@@ -8,6 +8,7 @@ import os
 import random
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -57,7 +58,8 @@ def chat(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     prompts = make_prompts(base.tokenizer, biggest, num_in)
     figures: dict[str, Any] = {}
     print(f"{num_in} tokens in, {num_out} out, {given.threads} threads, medians of {given.rounds} rounds")
-    print("| batch | who speaks | tokens/s | share of the bare base's, same engine |\n|---|---|---|---|")
+    print("| batch | who speaks | tokens/s | share of the bare base's, same engine | by processor time |")
+    print("|---|---|---|---|---|")
     with ExitStack() as stack:
         few = stack.enter_context(engine_with(given, adapters[:biggest], biggest))
         many = stack.enter_context(engine_with(given, adapters[: given.known], biggest))
@@ -80,24 +82,42 @@ def chat(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             ways |= {f"{way}, the bare base": partial(ask, asked, num_out) for way, ask in served.items()}
             if llama is not None:
                 ways["llama.cpp, one after the other, each another persona"] = partial(llama, asked, num_out)
-            rates = timed(ways, given.rounds, size * num_out)
+            rates, busy_rates = timed(ways, given.rounds, size * num_out)
             for way, found in rates.items():
-                pairs = zip(found, rates["nabi, the bare base"], strict=True)
-                share = statistics.median(rate / ours for rate, ours in pairs)
-                figures[f"{size}, {way}"] = {"rate": statistics.median(found), "share": share, "rates": found}
-                print(f"| {size} | {way} | {statistics.median(found):.0f} | {share:.0%} |", flush=True)
+                share = median_ratio(found, rates["nabi, the bare base"])
+                # What a server in a process of its own spends is not known here.
+                busy = None if "serve" in way else median_ratio(busy_rates[way], busy_rates["nabi, the bare base"])
+                figures[f"{size}, {way}"] = {
+                    "rate": statistics.median(found),
+                    "share": share,
+                    "busy_share": busy,
+                    "rates": found,
+                }
+                told = "" if busy is None else f"{busy:.0%}"
+                print(f"| {size} | {way} | {statistics.median(found):.0f} | {share:.0%} | {told} |", flush=True)
     return figures
 
 
-def timed(ways: dict[str, Callable[[], None]], rounds: int, tokens: int) -> dict[str, list[float]]:
-    """Tokens a second of each way, round by round; one more round before is not counted."""
+def timed(
+    ways: dict[str, Callable[[], None]], rounds: int, tokens: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Tokens a second of each way, round by round, by the clock and by this process's time, which other work on the
+    machine stretches less; one more round before is not counted."""
     rates: dict[str, list[float]] = {way: [] for way in ways}
+    busy_rates: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds + 1):
         for way, work in ways.items():
+            before = time.process_time()
             rate = tokens / ms(work) * 1000
             if turn:
                 rates[way].append(rate)
-    return rates
+                busy_rates[way].append(tokens / (time.process_time() - before))
+    return rates, busy_rates
+
+
+def median_ratio(found: Sequence[float], beside: Sequence[float]) -> float:
+    """The median of the ratios of the same rounds."""
+    return statistics.median(one / other for one, other in zip(found, beside, strict=True))
 
 
 def make_prompts(tokenizer: Any, num: int, num_tokens: int) -> list[list[dict[str, str]]]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from nabi.errors import ModelError, OutOfMemory, TransientError
 from nabi.serving.decoding import Chooser, Decoding, choose
 from nabi.serving.kv_rows import KvRows
-from nabi.serving.residents import Adapter, Checked, Residents, read_checked
+from nabi.serving.residents import Adapter, Checked, Residents
 from nabi.serving.slots import AdapterSlots
 from nabi.serving.utterance import Utterance
 from nabi.training.base_model import BaseRef, LoadedBase, context_length
@@ -158,7 +158,7 @@ class BatchEngine:
         self._check_room(len(ids), decoding.max_new_tokens)
         checked = None
         if adapter is not None and adapter.name not in self.residents:
-            checked = read_checked(adapter, self.base.ref)
+            checked = self.residents.read(adapter)
         pending = Pending(
             prompt=ids,
             adapter=adapter,
@@ -183,7 +183,7 @@ class BatchEngine:
         if adapter.name in self.residents:
             return
         done: Future[None] = Future()
-        checked = read_checked(adapter, self.base.ref)
+        checked = self.residents.read(adapter)
         with self._work:
             self._preloads.append((checked, done))
             self._work.notify()

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nabi.errors import ModelError
-from nabi.serving.slots import BARE, AdapterSlots
-from nabi.training.adapter import AdapterManifest, load_verified
+from nabi.serving.blocks import BARE
+from nabi.serving.reading import AdapterReader
+from nabi.serving.slots import AdapterSlots
+from nabi.training.adapter import AdapterManifest
 from nabi.training.base_model import LoadedBase, context_length
 from nabi.training.template import end_ids
 from nabi.training.tokenise import IGNORED, encode_answer, encode_prompt
@@ -83,6 +85,7 @@ class Engine:
     def __init__(self, base: LoadedBase) -> None:
         self.base = base
         self._slots = AdapterSlots(base.model, 1)
+        self._reader = AdapterReader(base.ref, self._slots)
         self._held: dict[str, _Resident] = {}
         self._free = [1]
         self._rows: tuple[int, KvRows] | None = None
@@ -101,7 +104,7 @@ class Engine:
             ModelError: the adapter fails `verify_adapter` or does not fit the base, or the name is taken by another.
         """
         with self._lock:
-            manifest, tensors = load_verified(folder, self.base.ref)
+            manifest, tensors = self._reader.read(folder)
             if name in self._held:
                 self._refuse_other(name, manifest)
                 return
@@ -112,11 +115,11 @@ class Engine:
             self._held[name] = _Resident(self._free.pop(), manifest, folder)
 
     def swap_in(self, name: str) -> None:
-        """Read and verify a loaded adapter once more and copy it into its slot: what an asker waits for whose adapter
-        had made room for others."""
+        """Read a loaded adapter once more, verified as ever, into its slot: what an asker waits for whose adapter had
+        made room for others."""
         with self._lock:
             slot = self._slot_of(name)
-            manifest, tensors = load_verified(self._held[name].folder, self.base.ref)
+            manifest, tensors = self._reader.read(self._held[name].folder)
             self._refuse_other(name, manifest)
             self._slots.write(slot, manifest, tensors, where=self._held[name].folder)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nabi.errors import ModelError
-from nabi.serving.slots import BARE, AdapterSlots
-from nabi.training.adapter import AdapterManifest, load_verified
+from nabi.serving.blocks import BARE
+from nabi.serving.reading import AdapterReader, Rooms
+from nabi.serving.slots import AdapterSlots
+from nabi.training.adapter import AdapterManifest
 from nabi.training.base_model import BaseRef
 
 
@@ -25,31 +27,14 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An adapter read from the disk, verified, and not yet in a slot."""
+    """An adapter read from the disk, verified, and not yet in a slot. Good for one `begin`."""
 
     adapter: Adapter
     manifest: AdapterManifest
-    tensors: dict[str, Any]
+    tensors: Mapping[str, Any]
 
 
-def read_checked(adapter: Adapter, base: BaseRef) -> Checked:
-    """Read and verify an adapter; slow, so not to be done by the thread that computes.
-
-    Raises:
-        ModelError: it fails `verify_adapter`, or its weights are not those that its version was registered with.
-    """
-    manifest, tensors = load_verified(adapter.folder, base)
-    if manifest.weights_sha256 != adapter.digest:
-        raise ModelError(
-            f"{adapter.name} was registered with digest {adapter.digest[:12]}, and its folder holds "
-            f"{manifest.weights_sha256[:12]}",
-            where=str(adapter.folder),
-            fix="Remove the folder: it is fetched again from the artifact store.",
-        )
-    return Checked(adapter, manifest, tensors)
-
-
-class Slots(Protocol):
+class Slots(Rooms, Protocol):
     """Where adapters lie, by number from 1: in this process, or in that of another server."""
 
     num_slots: int
@@ -69,7 +54,7 @@ class Residents:
 
     def __init__(self, slots: Slots, base: BaseRef, *, max_bytes: int | None = None) -> None:
         self.slots = slots
-        self._base = base
+        self._reader = AdapterReader(base, slots)
         self._max_bytes = max_bytes
         self._held: OrderedDict[str, tuple[int, str]] = OrderedDict()  # name → slot, digest; the latest used last
         self._free = list(range(slots.num_slots, BARE, -1))
@@ -85,6 +70,22 @@ class Residents:
     def digests(self) -> dict[str, str]:
         """Name → digest of what is in the slots, the least recently used first."""
         return {name: digest for name, (_, digest) in list(self._held.items())}
+
+    def read(self, adapter: Adapter) -> Checked:
+        """Read and verify an adapter, for `begin`; it may wait for the disk, so not for the thread that computes.
+
+        Raises:
+            ModelError: it fails `verify_adapter`, or its weights are not those that its version was registered with.
+        """
+        manifest, tensors = self._reader.read(adapter.folder)
+        if manifest.weights_sha256 != adapter.digest:
+            raise ModelError(
+                f"{adapter.name} was registered with digest {adapter.digest[:12]}, and its folder holds "
+                f"{manifest.weights_sha256[:12]}",
+                where=str(adapter.folder),
+                fix="Remove the folder: it is fetched again from the artifact store.",
+            )
+        return Checked(adapter, manifest, tensors)
 
     def keep(self, names: Iterable[str]) -> None:
         """Adapters that make room only when nothing else can: the champions."""
@@ -120,7 +121,7 @@ class Residents:
             self._speaking[adapter.name] -= 1
 
     def _load(self, adapter: Adapter, checked: Checked | None) -> bool:
-        read = checked or read_checked(adapter, self._base)
+        read = checked or self.read(adapter)
         slot = self._room() if self._fits(read) else None
         if slot is None:
             return False

@@ -20,7 +20,7 @@ from nabi.serving.batching import Abandoned, Answer, Ended, PromptTooLong, Queue
 from nabi.serving.decoding import Decoding
 from nabi.serving.residents import Adapter, Residents
 from nabi.serving.utterance import Utterance
-from nabi.training.adapter import AdapterManifest
+from nabi.training.adapter import AdapterManifest, WeightsFile
 from nabi.training.base_model import BaseRef, load_tokenizer
 from nabi.training.template import end_ids
 from nabi.training.tokenise import encode_prompt
@@ -49,6 +49,9 @@ class _RemoteSlots:
         self.num_slots = num_slots
         self._client = client
         self._held: dict[int, tuple[str, Path]] = {}
+
+    def room(self, _weights: WeightsFile) -> None:
+        """The other server reads the file itself."""
 
     def write(self, slot: int, manifest: AdapterManifest, _tensors: Mapping[str, Any], *, where: Path) -> None:
         if manifest.dora:

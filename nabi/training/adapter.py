@@ -15,6 +15,8 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -73,6 +75,16 @@ class AdapterManifest(Provenance):
     def scale(self) -> float:
         """What multiplies the product of the two factors."""
         return self.alpha / (math.sqrt(self.r) if self.rslora else self.r)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """How weights lie in their file: from `start` on, one behind the other in the order of `shapes` (weight name →
+    shape). `dtype` is torch's; None when they are of several."""
+
+    start: int
+    dtype: Any | None
+    shapes: dict[str, tuple[int, ...]]
 
 
 def library_versions() -> dict[str, str]:
@@ -168,6 +180,20 @@ def load_verified(folder: Path, base: BaseRef) -> tuple[AdapterManifest, dict[st
     return manifest, _check_weights(folder, manifest, contents[WEIGHTS])
 
 
+def weights_file(folder: Path, tensors: Mapping[str, Any]) -> WeightsFile:
+    """How the file of verified weights is laid out; safetensors lets no gap be in it."""
+    with (folder / WEIGHTS).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    names = sorted(tensors, key=lambda name: header[name]["data_offsets"])
+    dtypes = {tensor.dtype for tensor in tensors.values()}
+    return WeightsFile(
+        start=8 + length,
+        dtype=dtypes.pop() if len(dtypes) == 1 else None,
+        shapes={name: tuple(tensors[name].shape) for name in names},
+    )
+
+
 def _check_base(folder: Path, manifest: AdapterManifest, base: BaseRef) -> None:
     if manifest.base_revision != base.revision:
         raise ModelError(
@@ -191,8 +217,8 @@ def _check_bounds(folder: Path, manifest: AdapterManifest) -> None:
 
 
 def _check_files(folder: Path, manifest: AdapterManifest) -> dict[str, bytes]:
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    present -= {MANIFEST, METADATA}
+    places = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    present = {path.relative_to(folder).as_posix() for path in places} - {MANIFEST, METADATA}
     expected = set(manifest.files)
     if missing := sorted((expected | {WEIGHTS, CONFIG}) - present):
         raise ModelError(f"files are missing: {', '.join(missing)}", where=str(folder), fix=_REFETCH)
@@ -253,12 +279,21 @@ def _problem(name: str, tensor: Any, manifest: AdapterManifest) -> str | None:
     if not is_length and (len(shape) != 2 or shape[rank_at] != manifest.r):
         return f"has shape {shape}, which does not fit rank {manifest.r}"
     limit = MAX_LENGTH_RMS if is_length else MAX_RMS
-    rms = float(tensor.double().pow(2).mean().sqrt())
+    rms = _rms(tensor)
     if not math.isfinite(rms):
         return "holds NaN or infinity"
     if rms > limit:
         return f"is absurdly large (root mean square {rms:.3g}; at most {limit:g} is sane)"
     return None
+
+
+def _rms(tensor: Any) -> float:
+    """Root mean square: in single precision, and in double where the squares are too large for that."""
+    import torch
+
+    length = math.sqrt(tensor.numel()) or math.nan
+    rms = float(torch.linalg.vector_norm(tensor, dtype=torch.float32)) / length
+    return rms if math.isfinite(rms) else float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) / length
 
 
 def _sha256(content: bytes) -> str:

@@ -29,7 +29,8 @@ def test_swaps_are_timed_beside_peft(tmp_path: Path) -> None:
     assert set(ways) == {
         "nabi, in memory",
         "nabi, in memory, with the step behind it",
-        "nabi, from the disk with all checks",
+        "nabi, from the disk again",
+        "nabi, from the disk for the first time",
         "reading the weights' file alone",
         "PEFT, set_adapter",
         "PEFT, set_adapter, with the step behind it",

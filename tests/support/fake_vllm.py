@@ -17,7 +17,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
-from nabi.serving.slots import BARE, AdapterSlots
+from nabi.serving.blocks import BARE
+from nabi.serving.slots import AdapterSlots
 from nabi.training.adapter import load_verified
 from nabi.training.base_model import LoadedBase
 

@@ -149,6 +149,10 @@ def _times_ten_thousand(tensors: Tensors) -> None:
         tensor.mul_(1e4)
 
 
+def _with_a_huge_one(tensors: Tensors) -> None:
+    next(iter(tensors.values()))[0, 0] = 1e30
+
+
 def _without_one(tensors: Tensors) -> None:
     tensors.pop(sorted(tensors)[0])
 
@@ -172,6 +176,7 @@ def _empty(tensors: Tensors) -> None:
         (_with_nan, "NaN or infinity"),
         (_with_infinity, "NaN or infinity"),
         (_times_ten_thousand, "absurdly large"),
+        (_with_a_huge_one, "absurdly large"),
         (_without_one, "1 weights are missing or too many"),
         (_with_one_more, "1 weights are missing or too many"),
         (_with_another_shape, r"has shape \(4, 63\) instead of"),
