@@ -19,7 +19,7 @@ def build(
 ) -> None:
     """Builds tiny-ko from text that the project generates: tokenizer, training, probes.
 
-    About 40 minutes on two cores; less where they multiply in bfloat16.
+    About 20 minutes on two idle cores.
     """
     from nabi.cli.progress import bar
     from nabi.settings import get_settings
