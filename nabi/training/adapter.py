@@ -107,7 +107,7 @@ def write_adapter(
     Args:
         folder: exists and is empty.
         provenance: where the adapter comes from.
-        tensors: weights under PEFT's names (`trainer.adapter_tensors`).
+        tensors: weights under PEFT's names (`Learner.tensors`).
         config: the `LoraConfig` as a dictionary, target modules resolved.
         tokenizer: saved beside the weights.
         metadata: measurements; may hold times.
