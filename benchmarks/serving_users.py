@@ -239,7 +239,10 @@ def change(
     else:
         assert given is not None
         command = [sys.executable, "-m", "nabi.cli", "rollback", persona, "--why", "benchmark"]
-        subprocess.run(command, env=home_environment(given, platform), check=True, capture_output=True, timeout=120)
+        done = subprocess.run(
+            command, env=home_environment(given, platform), check=False, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
     changes.made.append((begun, time.monotonic(), how, persona, version))
     live = platform.ledger.live(persona)
     assert live is not None

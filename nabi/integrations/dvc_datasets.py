@@ -6,7 +6,6 @@ while it is being written: a lock of our own spans writing and adding, which is 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -14,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 from nabi.datasets.files import recover_folder, replace_folder
 from nabi.error_kinds import Kind, kind_of
 from nabi.errors import DataError, NoSpaceError, TransientError
+from nabi.file_lock import locked
 from nabi.integrations.object_stores import ObjectStores
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")  # read when dvc is imported
@@ -288,13 +288,8 @@ class DatasetVersions:
         logging.getLogger("dvc").setLevel(logging.ERROR)
         return Repo(str(self.home))
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = self._state / "locks" / "datasets.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # released by the kernel if the process dies
-            yield
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self._state / "locks" / "datasets.lock")
 
 
 def _ensure_stored(out: Any, folder: Path) -> None:

@@ -34,6 +34,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from nabi.error_kinds import Kind, kind_of
 from nabi.errors import ConfigError, ModelError, NabiError, NoSpaceError, TransientError
+from nabi.file_lock import locked
 from nabi.waiting import persist
 
 P = ParamSpec("P")
@@ -86,6 +87,20 @@ def _plain_errors(doing: str) -> Iterator[None]:
         raise refusal(f"MLflow refused {doing}: {error.message}") from error
 
 
+@contextmanager
+def _alone_in(uri: str) -> Iterator[None]:
+    """One process at a time opens a SQLite store: the first one makes its tables, and MLflow does not lock them.
+
+    Two that open an empty file at once break each other's migrations, for good if it goes badly.
+    """
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    with locked(path.with_name(f"{path.name}.lock")):
+        yield
+
+
 def _first_line(error: Exception) -> str:
     told = str(getattr(error, "message", error)).partition("\n")[0] or type(error).__name__
     # What follows is the vendor's whole chain of exceptions.
@@ -120,14 +135,13 @@ class Tracker:
     """
 
     def __init__(self, uri: str, artifacts: Path) -> None:
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         # Creating the tables is not news to anybody who runs a command.
         for chatty in ("mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         # The registry resolves `models:/…` sources through the process's URI, whatever the client was given.
         mlflow.set_tracking_uri(uri)
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        with _alone_in(uri):
+            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._artifacts = None if uri.startswith("http") else artifacts
 
     # Runs
