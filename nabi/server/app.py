@@ -14,6 +14,7 @@ from nabi.server import changes, chat, deliveries, health, people, votes
 from nabi.server.access import Access
 from nabi.server.bodies import BodyLimit
 from nabi.server.hosting import Hosting
+from nabi.server.inbox import Inbox
 from nabi.server.keeping import Keeper
 from nabi.server.measures import Measures
 from nabi.server.people import Deletions
@@ -29,11 +30,13 @@ def make_app(platform: Platform) -> FastAPI:
     measures = Measures(hosting)
     keeper = Keeper(platform, measures)
     deletions = Deletions(platform)
+    inbox = Inbox(settings.state / "inbox")
     watch = Watch(hosting, every_s=settings.watch_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(hosting.start)
+        await asyncio.to_thread(inbox.sweep)
         keeper.spool.start()
         watch.start()
         yield
@@ -55,6 +58,7 @@ def make_app(platform: Platform) -> FastAPI:
     app.state.hosting = hosting
     app.state.measures = measures
     app.state.keeper = keeper
+    app.state.inbox = inbox
     app.state.deletions = deletions
     app.state.ballots = votes.Ballots(platform)
     app.state.access = Access(settings.state / "secrets", per_minute=settings.requests_per_minute)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from nabi.conversations.ingest import IngestReport, ingest_file
 from nabi.conversations.keys import load_or_create_key
 from nabi.server.access import Caller, needs
 from nabi.server.chat_bodies import Name
+from nabi.server.inbox import Inbox
 from nabi.wiring import Platform
 
 router = APIRouter(prefix="/v1")
@@ -52,22 +52,17 @@ async def search_logs(request: Request, _caller: Operator, persona: Whose = None
 
 async def _ingest(request: Request, source: str, persona: str | None) -> dict[str, Any]:
     platform: Platform = request.app.state.hosting.platform
-    report = await asyncio.to_thread(_read, platform, await request.body(), source, persona)
+    report = await asyncio.to_thread(_read, platform, request.app.state.inbox, await request.body(), source, persona)
     if report.withdrawn:
         request.app.state.deletions.carry_out()
     return _told(report)
 
 
-def _read(platform: Platform, body: bytes, source: str, persona: str | None) -> IngestReport:
+def _read(platform: Platform, inbox: Inbox, body: bytes, source: str, persona: str | None) -> IngestReport:
     """Reads a body as the file that it would be; nothing of it stays on the disk but what the store takes."""
-    inbox = platform.settings.state / "inbox"
-    inbox.mkdir(parents=True, exist_ok=True)
-    inbox.chmod(0o700)
     # A body has no name to tell what it is: the readers take a file of this ending for one array of rows.
     ending = "json" if body.lstrip().startswith(b"[") else "txt"
-    path = inbox / f"{secrets.token_hex(8)}.{ending}"
-    try:
-        path.write_bytes(body)
+    with inbox.holding(body, ending) as path:
         return ingest_file(
             path,
             source,
@@ -77,8 +72,6 @@ def _read(platform: Platform, body: bytes, source: str, persona: str | None) -> 
             personas=platform.personas(),
             happened_at=datetime.now(UTC) if source == "meeting" else None,
         )
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _told(report: IngestReport) -> dict[str, Any]:
