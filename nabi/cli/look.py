@@ -41,7 +41,7 @@ def status(as_json: AsJson = False) -> None:
     for persona in platform.personas().values():
         live = platform.ledger.live(persona.id)
         newest = platform.journal.latest(persona.id, num=1)
-        waiting = len(platform.store.unlearned(persona.id, now))
+        waiting = platform.store.counts(persona.id, now).num_unlearned
         tainted = {retired.adapter_version for retired in platform.lineage.retirements(persona.id)}
         rows.append(
             {

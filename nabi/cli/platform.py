@@ -165,6 +165,7 @@ class LocalPlatform:
             # What is piped ends up in a log; passwords do not.
             console.print(f"login    the passwords lie in {folder}, the user is {USER}")
         console.print(f"         chat: the tokens lie in {folder} (chat.token, operator.token)")
+        console.print(f"console  http://127.0.0.1:{self._settings.serve_port}/console: what is live, and the way back")
         console.print("Ctrl-C stops everything.")
 
 

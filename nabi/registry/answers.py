@@ -74,7 +74,23 @@ class Answers:
         if since is not None:
             chosen = chosen.where(AnswerRow.at >= since)
         with self._database.read() as session:
-            return [
-                Measured(row.num_chars, row.seconds, bool(row.violations), row.reaction)
-                for row in session.scalars(chosen.order_by(AnswerRow.at.desc()).limit(num))
-            ]
+            return [_measured(row) for row in session.scalars(chosen.order_by(AnswerRow.at.desc()).limit(num))]
+
+    def first_and_later(
+        self, persona_id: str, adapter_version: str, *, since: datetime, num_first: int, num_later: int
+    ) -> tuple[list[Measured], list[Measured]]:
+        """A version's first answers since it went live, oldest first, and the newest of those after them."""
+        chosen = select(AnswerRow).where(
+            AnswerRow.persona_id == persona_id, AnswerRow.adapter_version == adapter_version
+        )
+        with self._database.read() as session:
+            begun = chosen.where(AnswerRow.at >= since).order_by(AnswerRow.at).limit(num_first)
+            first = list(session.scalars(begun))
+            if not first:
+                return [], []
+            after = chosen.where(AnswerRow.at > first[-1].at).order_by(AnswerRow.at.desc()).limit(num_later)
+            return [_measured(row) for row in first], [_measured(row) for row in session.scalars(after)]
+
+
+def _measured(row: AnswerRow) -> Measured:
+    return Measured(row.num_chars, row.seconds, bool(row.violations), row.reaction)

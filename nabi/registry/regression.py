@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 ALPHA = 0.01
-"""False alarms over a version's whole life, all measures together."""
+"""False alarms over a version's whole life, all measures together, of one comparison."""
+
+SLOW = "unusually slow"
 
 MIN_REFERENCE = 50
 """Answers of before without which nothing is compared."""
@@ -58,14 +60,21 @@ class Regression:
         return f"{self.measure}: {self.now:.0%} of {self.num} answers, {self.before:.0%} before"
 
 
-def find_regression(reference: Sequence[Measured], recent: Sequence[Measured]) -> Regression | None:
-    """The worst measure that is certainly worse in `recent` than in `reference`; None when none is, or too early."""
+def find_regression(
+    reference: Sequence[Measured], recent: Sequence[Measured], *, leaving_out: str | None = None
+) -> Regression | None:
+    """The worst measure that is certainly worse in `recent` than in `reference`; None when none is, or too early.
+
+    Args:
+        leaving_out: a measure that is not looked at.
+    """
     if len(reference) < MIN_REFERENCE or len(recent) < MIN_RECENT:
         return None
     found = [
         (evidence, Regression(name, _rate(before), _rate(now), len(now)))
         for name, before, now in _measures(reference, recent)
-        if len(before) >= MIN_REFERENCE
+        if name != leaving_out
+        and len(before) >= MIN_REFERENCE
         and len(now) >= MIN_RECENT
         and (evidence := log_evidence(sum(now), len(now), _ceiling(sum(before), len(before)) + MARGIN))
         >= math.log(_NUM_MEASURES / ALPHA)
@@ -144,7 +153,7 @@ def _measures(reference: Sequence[Measured], recent: Sequence[Measured]) -> list
     bad: dict[str, Callable[[Measured], bool | None]] = {
         "rules broken": lambda one: one.broke_a_rule,
         "disliked": lambda one: None if one.reaction is None else one.reaction < 0,
-        "unusually slow": lambda one: one.seconds > slow,
+        SLOW: lambda one: one.seconds > slow,
         "unusually short or long": lambda one: not short <= one.num_chars <= long,
     }
 

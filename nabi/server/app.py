@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from nabi.server import changes, chat, deliveries, health, people, votes
+from nabi.server import changes, chat, deliveries, health, people, votes, web
 from nabi.server.access import Access
 from nabi.server.bodies import BodyLimit
 from nabi.server.hosting import Hosting
@@ -64,7 +64,7 @@ def make_app(platform: Platform) -> FastAPI:
     app.state.access = Access(settings.state / "secrets", per_minute=settings.requests_per_minute)
     app.state.started_at = time.time()
     app.include_router(health.router)
-    for part in (chat, people, deliveries, changes, votes):
+    for part in (chat, people, deliveries, changes, votes, web):
         app.include_router(part.router)
     add_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

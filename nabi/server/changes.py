@@ -1,4 +1,4 @@
-"""What is live, changed by an operator over HTTP: the same as `nabi rollback`, `promote` and `rollout`."""
+"""What is live, seen and changed by an operator over HTTP: as `nabi status`, `rollback`, `promote` and `rollout`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from nabi.errors import ConfigError
+from nabi.registry.version_names import is_version_name, parse_version_name
 from nabi.server.access import Caller, needs
 from nabi.server.chat_bodies import Name
 from nabi.server.hosting import Hosting
 from nabi.steps import go_live
+from nabi.steps.standing import Details, Standing, details, standings
 
 router = APIRouter(prefix="/v1/personas")
 
@@ -33,6 +36,24 @@ class Trial(Change):
     candidate: Name | None = Field(default=None, description="an adapter version; missing: the newest")
 
 
+class Promotion(Change):
+    """A version that is to be live, past the gate."""
+
+    version: Name = Field(description="an adapter version of the persona")
+
+
+@router.get("")
+def every(request: Request, _caller: Operator) -> list[Standing]:
+    """What is live for every persona, what it can go back to, and what is on trial."""
+    return standings(_hosting(request).platform)
+
+
+@router.get("/{persona_id}")
+def one(persona_id: Name, request: Request, _caller: Operator) -> Details:
+    """The same of one persona, with what is measured of its versions and the newest changes."""
+    return details(_hosting(request).platform, persona_id)
+
+
 @router.post("/{persona_id}/rollback")
 def rollback(
     persona_id: str, request: Request, body: Change, later: BackgroundTasks, _caller: Operator
@@ -43,6 +64,20 @@ def rollback(
     hosting.table.refresh()
     later.add_task(go_live.mirror, hosting.platform, persona_id)
     return {"what": sentence}
+
+
+@router.post("/{persona_id}/promote")
+def promote(
+    persona_id: Name, request: Request, body: Promotion, later: BackgroundTasks, _caller: Operator
+) -> dict[str, Any]:
+    """Makes a version live by hand, and ends the candidate's trial. New requests meet it from this answer on."""
+    hosting = _hosting(request)
+    if not is_version_name(body.version) or parse_version_name(body.version)[0] != persona_id:
+        raise ConfigError(f"{body.version} is no version of {persona_id}.")
+    live = go_live.promote(hosting.platform, body.version, who=body.who, why=body.why)
+    hosting.table.refresh()
+    later.add_task(go_live.mirror, hosting.platform, persona_id)
+    return {"champion": live.champion, "previous": live.previous}
 
 
 @router.post("/{persona_id}/rollout")

@@ -6,10 +6,9 @@ import logging
 import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from nabi.errors import NabiError
@@ -24,18 +23,6 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
-_PAGES = {
-    "vote": ("vote.html", "text/html; charset=utf-8"),
-    "vote.css": ("vote.css", "text/css; charset=utf-8"),
-    "vote.js": ("vote.js", "text/javascript; charset=utf-8"),
-}
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 _OPEN_SETS = 8
 """Blind sets in memory; an installation asks about one or two at a time."""
 
@@ -133,16 +120,6 @@ def take(request: Request, body: Ballot, voter: Voter) -> dict[str, Any]:
     choice = pair.choice_of(body.side)
     ballots.keep(asked, Vote(sample_id=pair.sample_id, who=voter.who, choice=choice, at=datetime.now(UTC)))
     return {"edition": edition, **_shown(request, asked, voter, None)}
-
-
-@router.get("/vote", include_in_schema=False)
-@router.get("/vote.css", include_in_schema=False)
-@router.get("/vote.js", include_in_schema=False)
-def page(request: Request) -> Response:
-    """The page and its parts: the same for everybody, and open to everybody. The link's ticket never leaves the
-    browser but as a header."""
-    name, kind = _PAGES[request.url.path.removeprefix("/")]
-    return Response(files("nabi.server").joinpath("pages", name).read_bytes(), media_type=kind, headers=_HEADERS)
 
 
 def _shown(request: Request, asked: BlindSet, voter: Invitation, number: int | None) -> dict[str, Any]:

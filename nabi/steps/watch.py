@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-from nabi.registry.regression import MIN_REFERENCE, Measured, Regression, find_regression, surely_not_worse
+from nabi.registry.ledger import Live
+from nabi.registry.regression import MIN_REFERENCE, SLOW, Measured, Regression, find_regression, surely_not_worse
 from nabi.registry.rollouts import Rollout
 from nabi.steps.go_live import mirror, promote
 from nabi.wiring import Platform
@@ -20,12 +21,15 @@ NUM_REFERENCE = 500
 
 NUM_RECENT = 5000
 
+NUM_FIRST = 500
+"""A version's first answers, which its later ones are compared with."""
+
 
 def watch(platform: Platform, persona_id: str) -> str | None:
     """Compares, and takes back what is worse; what was done in one sentence, None when nothing was.
 
-    A candidate on trial is compared with the champion, the champion with the version before it. A version with nothing
-    before it that one could go back to is not compared.
+    A candidate on trial is compared with the champion, the champion with the version before it and with its own first
+    answers. A version with nothing before it that one could go back to is not compared.
     """
     live = platform.ledger.live(persona_id)
     if live is None:
@@ -41,10 +45,9 @@ def watch(platform: Platform, persona_id: str) -> str | None:
         return f"{trial.candidate} was taken back: {why}"
     if live.previous is None or platform.rollouts.why_barred(live.previous) is not None:
         return None
-    worse = _compare(platform, persona_id, live.previous, live.champion, since=live.since)
-    if worse is None:
+    why = _why_worse(platform, persona_id, live.previous, live)
+    if why is None:
         return None
-    why = f"worse than {live.previous}: {worse}"
     # Barred first: a crash in between leaves a version that is live and barred, and the next look finishes it.
     platform.rollouts.bar(persona_id, live.champion, who=WHO, why=why)
     platform.ledger.rollback(persona_id, who=WHO, why=why, only_from=live.champion)
@@ -86,6 +89,21 @@ def ready_for_more(platform: Platform, trial: Rollout, champion: str) -> str | N
     if sure_after is None:
         return None
     return f"{sure_after} answers at {trial.share} %, no measure worse by {plan.margin:.0%} with 95 % certainty"
+
+
+def _why_worse(platform: Platform, persona_id: str, previous: str, live: Live) -> str | None:
+    """What got worse with the champion, in words; None when nothing did."""
+    worse = _compare(platform, persona_id, previous, live.champion, since=live.since)
+    if worse is not None:
+        return f"worse than {previous}: {worse}"
+    first, later = platform.answers.first_and_later(
+        persona_id, live.champion, since=live.since, num_first=NUM_FIRST, num_later=NUM_RECENT
+    )
+    if len(first) < NUM_FIRST:
+        return None
+    # Weights do not grow slow with time: the machine does, and another version would not help.
+    worse = find_regression(first, later, leaving_out=SLOW)
+    return None if worse is None else f"worse than in its own first {NUM_FIRST} answers: {worse}"
 
 
 def _compare(platform: Platform, persona_id: str, before: str, now: str, *, since: datetime) -> Regression | None:

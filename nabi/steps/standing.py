@@ -1,0 +1,156 @@
+"""How a persona stands: what answers, what it can go back to, what is on trial, and how each of them does."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from nabi.conversations.records import Frozen, Moment
+from nabi.personas.model import Persona
+from nabi.registry.regression import Measured
+from nabi.registry.rollouts import Rollout
+from nabi.steps.watch import NUM_REFERENCE
+from nabi.wiring import Platform
+
+NUM_CHANGES = 20
+
+_ORDER = ("champion", "candidate", "previous")
+
+
+class Trial(Frozen):
+    """A candidate's share of the sessions, in percent; `planned`: it grows by itself."""
+
+    candidate: str
+    share: int
+    since: Moment
+    planned: bool
+
+
+class Standing(Frozen):
+    """What is live for a persona.
+
+    Attributes:
+        champion: the live version; None while the bare base answers.
+        previous: what a rollback puts back. `barred`: why that must not be live again.
+        new_samples: conversations that nothing was learned from yet; `needed` of them start a training.
+        last_window: what the newest window ended with, in words.
+    """
+
+    persona: str
+    name: str
+    base: str
+    champion: str | None
+    since: Moment | None
+    previous: str | None
+    barred: str | None
+    trial: Trial | None
+    new_samples: int
+    needed: int
+    last_window: str | None
+
+
+class Measures(Frozen):
+    """The newest answers of a version, at most `NUM_REFERENCE`: shares in [0, 1], medians in seconds and characters."""
+
+    version: str
+    role: str
+    num_answers: int
+    broke_a_rule: float | None = None
+    seconds: float | None = None
+    slow_seconds: float | None = None
+    num_chars: float | None = None
+    liked: int = 0
+    disliked: int = 0
+
+
+class Change(Frozen):
+    """One change of what is live."""
+
+    at: Moment
+    action: str
+    champion: str
+    who: str
+    why: str
+
+
+class Details(Standing):
+    """The same, with what is measured of each version and the newest changes, newest first."""
+
+    measures: tuple[Measures, ...]
+    changes: tuple[Change, ...]
+
+
+def standings(platform: Platform) -> list[Standing]:
+    """Every persona, in the order of their ids."""
+    trials, now = platform.rollouts.all_running(), datetime.now(UTC)
+    return [_standing(platform, persona, trials.get(persona.id), now) for persona in platform.personas().values()]
+
+
+def details(platform: Platform, persona_id: str) -> Details:
+    """One persona.
+
+    Raises:
+        ConfigError: there is none of that id.
+    """
+    persona = platform.persona(persona_id)
+    stands = _standing(platform, persona, platform.rollouts.running(persona_id), datetime.now(UTC))
+    # The version before may be on trial again; it is shown once.
+    roles = {stands.previous: "previous", stands.champion: "champion"}
+    if stands.trial is not None:
+        roles[stands.trial.candidate] = "candidate"
+    history = platform.ledger.history(persona_id)[-NUM_CHANGES:]
+    return Details(
+        **dict(stands),
+        measures=tuple(
+            _measures(platform.answers.measured(persona_id, version, num=NUM_REFERENCE), version, role)
+            for version, role in sorted(roles.items(), key=lambda pair: _ORDER.index(pair[1]))
+            if version is not None
+        ),
+        changes=tuple(
+            Change(at=entry.at, action=entry.action, champion=entry.champion, who=entry.who, why=entry.why)
+            for entry in reversed(history)
+        ),
+    )
+
+
+def _standing(platform: Platform, persona: Persona, trial: Rollout | None, now: datetime) -> Standing:
+    live = platform.ledger.live(persona.id)
+    newest = platform.journal.latest(persona.id, num=1)
+    return Standing(
+        persona=persona.id,
+        name=persona.name,
+        base=persona.base_model or platform.settings.base_model,
+        champion=live.champion if live else None,
+        since=live.since if live else None,
+        previous=live.previous if live else None,
+        barred=platform.rollouts.why_barred(live.previous) if live and live.previous else None,
+        trial=_trial(trial) if trial else None,
+        new_samples=platform.store.counts(persona.id, now).num_unlearned,
+        needed=persona.limits.min_new_samples,
+        last_window=newest[0].sentence or newest[0].state if newest else None,
+    )
+
+
+def _trial(rollout: Rollout) -> Trial:
+    return Trial(
+        candidate=rollout.candidate, share=rollout.share, since=rollout.since, planned=rollout.plan is not None
+    )
+
+
+def _measures(answers: Sequence[Measured], version: str, role: str) -> Measures:
+    if not answers:
+        return Measures(version=version, role=role, num_answers=0)
+    seconds = sorted(answer.seconds for answer in answers)
+    reactions = [answer.reaction for answer in answers if answer.reaction is not None]
+    return Measures(
+        version=version,
+        role=role,
+        num_answers=len(answers),
+        broke_a_rule=sum(answer.broke_a_rule for answer in answers) / len(answers),
+        seconds=statistics.median(seconds),
+        slow_seconds=seconds[int(0.95 * (len(seconds) - 1))],
+        num_chars=statistics.median(answer.num_chars for answer in answers),
+        liked=sum(reaction > 0 for reaction in reactions),
+        disliked=sum(reaction < 0 for reaction in reactions),
+    )
