@@ -36,13 +36,7 @@ def watch(platform: Platform, persona_id: str) -> str | None:
         return None
     trial = platform.rollouts.running(persona_id)
     if trial is not None and trial.candidate != live.champion:
-        worse = _compare(platform, persona_id, live.champion, trial.candidate, since=trial.since)
-        if worse is None:
-            return _go_on(platform, trial, live.champion)
-        why = f"worse than {live.champion}: {worse}"
-        platform.rollouts.bar(persona_id, trial.candidate, who=WHO, why=why)
-        platform.rollouts.end(persona_id, "stopped", who=WHO, why=why)
-        return f"{trial.candidate} was taken back: {why}"
+        return _look_at_trial(platform, trial, live.champion)
     if live.previous is None or platform.rollouts.why_barred(live.previous) is not None:
         return None
     why = _why_worse(platform, persona_id, live.previous, live)
@@ -54,6 +48,16 @@ def watch(platform: Platform, persona_id: str) -> str | None:
     logger.warning("%s was taken back: %s", live.champion, why)
     mirror(platform, persona_id)
     return f"{live.champion} was taken back: {why}"
+
+
+def _look_at_trial(platform: Platform, trial: Rollout, champion: str) -> str | None:
+    worse = _compare(platform, trial.persona_id, champion, trial.candidate, since=trial.since)
+    if worse is None:
+        return _go_on(platform, trial, champion)
+    why = f"worse than {champion}: {worse}"
+    platform.rollouts.bar(trial.persona_id, trial.candidate, who=WHO, why=why)
+    platform.rollouts.end(trial.persona_id, "stopped", who=WHO, why=why)
+    return f"{trial.candidate} was taken back: {why}"
 
 
 def _go_on(platform: Platform, trial: Rollout, champion: str) -> str | None:
