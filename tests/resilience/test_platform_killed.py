@@ -2,7 +2,7 @@
 PostgreSQL for Prefect, MLflow and nabi alike.
 
 The short form does each thing once. `NABI_LONG=1` (or `make resilience`) kills at every step of the loop, 20 times
-over, and waits for a saturated machine to be free again.
+over (NABI_ROUNDS), and waits for a saturated machine to be free again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from nabi.wiring import Platform
 
 IS_LONG = os.environ.get("NABI_LONG") == "1"
 SEED = int(os.environ.get("NABI_SEED", "20260701"))
+ROUNDS = int(os.environ.get("NABI_ROUNDS", "20"))
 STEPS = ("collect", "filter", "bootstrap", "snapshot", "train", "evaluate", "gate", "keep the champion")
 PERSONAS = ("bot", "guide")
 WITHIN_SECONDS = 60.0
@@ -121,7 +122,7 @@ def test_killed_whole_or_in_part_a_run_goes_on_within_a_minute_and_nothing_appea
     up.start("worker", "control")
     times: list[float] = []
     with prefect_client(up) as client:
-        plan = [step for _ in range(20) for step in STEPS] if IS_LONG else ["train"]
+        plan = [step for _ in range(ROUNDS) for step in STEPS] if IS_LONG else ["train"]
         for number, step in enumerate(plan, 1):
             run = make_run(client, "guide", hours=24 * number)  # four trainings a day are allowed
             parts = ("server", "worker", "control") if not IS_LONG or choose.random() < 0.3 else ()
