@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 Prompt = list[dict[str, str]]
 """Messages of `chat_messages`, ending with what the user said."""
 
+Asked = tuple[list[int], list[int]]
+"""Tokens of a prompt, and of an answer to be judged behind it; none to judge none."""
+
 ROWS = 64
 """Answers computed together: half as many take the same time a step, and few bases' keys and values for twice as many
 fit a small GPU."""
@@ -134,7 +137,7 @@ class Engine:
         Raises:
             ModelError: the adapter is not loaded, or a prompt leaves no room for an answer in the base's context.
         """
-        asked = [(encode_prompt(self.base.tokenizer, prompt), []) for prompt in prompts]
+        asked: list[Asked] = [(encode_prompt(self.base.tokenizer, prompt), []) for prompt in prompts]
         return [self._generation(row) for row in self._run(asked, adapter, max_new_tokens, batch_size)]
 
     def answer_logprobs(
@@ -171,7 +174,7 @@ class Engine:
         likelihoods = [AnswerLikelihood(row.logprob, len(row.tried)) for row in rows]
         return [self._generation(row) for row in rows], likelihoods
 
-    def _referring(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    def _referring(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Asked]:
         """Tokens up to where each given answer begins, and its own."""
         asked = []
         for prompt, answer in zip(prompts, answers, strict=True):
@@ -181,9 +184,7 @@ class Engine:
             asked.append((ids[:start], ids[start:]))
         return asked
 
-    def _run(
-        self, asked: Sequence[tuple[list[int], list[int]]], adapter: str | None, num_new: int, batch_size: int
-    ) -> list[Row]:
+    def _run(self, asked: Sequence[Asked], adapter: str | None, num_new: int, batch_size: int) -> list[Row]:
         """Takes prompts through the batch: each is read, its given answer judged, up to `num_new` tokens said."""
         import torch
 
@@ -225,7 +226,7 @@ class Engine:
             raise ModelError(f"no adapter {name!r} is loaded", fix=f"Load it first; loaded are {sorted(self._held)}.")
         return self._held[name].slot
 
-    def _check_room(self, asked: Sequence[tuple[list[int], list[int]]], num_new: int) -> None:
+    def _check_room(self, asked: Sequence[Asked], num_new: int) -> None:
         limit = context_length(self.base.model)
         for prompt, answer in asked:
             behind = max(len(answer), num_new)

@@ -6,20 +6,16 @@ stretch may belong to several rows: what their prompts begin with is then comput
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
 
 from nabi.errors import ModelError
-
-_ATTENTION = "nabi_rows"
-"""What transformers' models call our attention by."""
+from nabi.serving.forward import Pass, forward_of
 
 _FIRST_LENGTH = 256
 
@@ -76,12 +72,8 @@ class KvRows:
                 "the base looks back through a sliding window, which rows of keys and values do not know",
                 fix="Choose a base with full attention in every layer, such as Qwen3.",
             )
-        if not getattr(model, "_supports_attention_backend", False):
-            raise ModelError(
-                "the base brings attention of its own, which cannot be given rows of keys and values",
-                fix="Choose a base whose attention transformers lets others provide, such as Qwen3 or Llama.",
-            )
         self._model = model
+        self._forward = forward_of(model)
         self._num_rows = num_rows
         self._limit = limit
         self._length = min(_FIRST_LENGTH, limit)
@@ -125,7 +117,7 @@ class KvRows:
         """Reads one more token of every row; the logits behind it: (rows, vocabulary)."""
         self.make_room(max(self._lengths) + 1)
         places = torch.tensor(self._lengths)[:, None]
-        output = self._pass(_Stepping(self, self._lengths), [[token] for token in tokens], places)
+        output = self._pass(_Stepping(self, self._lengths), [[token] for token in tokens], places, None)
         self._lengths = [length + 1 for length in self._lengths]
         return output[:, 0]
 
@@ -182,25 +174,10 @@ class KvRows:
         for held, part in zip(self._held, (prefix.keys, prefix.values), strict=True):
             held[:, row, :, : part.shape[2]] = part
 
-    def _pass(self, work: _Pass, ids: list[list[int]], places: Tensor, scored: Any = 0) -> Tensor:
+    def _pass(self, work: Pass, ids: list[list[int]], places: Tensor, scored: Tensor | None) -> Tensor:
         device = self._model.device
-        with _attention(self._model.config):
-            output = self._model(
-                input_ids=torch.tensor(ids, device=device),
-                position_ids=places.to(device),
-                use_cache=False,
-                logits_to_keep=scored,
-                kv_rows=work,
-            )
-        logits: Tensor = output.logits.float()
-        return logits
-
-
-class _Pass(Protocol):
-    """How the tokens of one pass look back."""
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
-        """(rows, heads, tokens, width) each → (rows, tokens, heads, width)."""
+        at = None if scored is None else scored.to(device)
+        return self._forward(torch.tensor(ids, device=device), places.to(device), work, at).float()
 
 
 class _Reading:
@@ -268,41 +245,6 @@ class _Stepping:
             scale=scale,
         )
         return output.reshape(num, 1, heads, -1)
-
-
-def _attend(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    _mask: None,
-    *,
-    kv_rows: _Pass,
-    scaling: float | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """Attention as transformers' models ask for it."""
-    beyond = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
-    if beyond:
-        raise ModelError(
-            f"the base's attention needs {', '.join(beyond)}, which rows of keys and values do not know",
-            fix="Choose a base with plain attention, such as Qwen3 or Llama.",
-        )
-    return kv_rows.attend(module.layer_idx, query, key, value, scaling), None
-
-
-AttentionInterface.register(_ATTENTION, _attend)
-
-
-@contextmanager
-def _attention(config: Any) -> Iterator[None]:
-    """Within, models of this configuration look back through rows; elsewhere as before."""
-    before = config._attn_implementation
-    config._attn_implementation = _ATTENTION
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
 
 
 def _scored(stretches: Sequence[Stretch]) -> Tensor:

@@ -145,5 +145,5 @@ def _judge(rows: Sequence[Row], logits: Any) -> None:
     """How likely each row's tried tokens are: each by the logits behind the one before it."""
     wanted = [token for row in rows for token in row.tried or [0]]
     losses = cross_entropy(logits, torch.tensor(wanted, device=logits.device), reduction="none")
-    for row, own in zip(rows, losses.double().cpu().split([_num_scored(row) for row in rows]), strict=True):
+    for row, own in zip(rows, torch.split(losses.double().cpu(), [_num_scored(row) for row in rows]), strict=True):
         row.logprob = -float(own.sum())
