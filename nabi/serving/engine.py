@@ -43,7 +43,7 @@ fit a small GPU."""
 @dataclass(frozen=True, slots=True)
 class Generation:
     """An answer. `num_tokens` counts the end token; `finished` is False when `max_new_tokens` cut it short;
-    `seconds` is how long it was under way beside the others, from the reading of its prompt to its end: nobody's wait."""
+    `seconds` is how long it was under way from the reading of its prompt on, beside the others: nobody waits so."""
 
     text: str
     num_tokens: int
