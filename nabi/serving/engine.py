@@ -36,8 +36,7 @@ Asked = tuple[list[int], list[int]]
 """Tokens of a prompt, and of an answer to be judged behind it; none to judge none."""
 
 ROWS = 64
-"""Answers computed together: half as many take the same time a step, and few bases' keys and values for twice as many
-fit a small GPU."""
+"""Answers computed together: fewer use a step's products badly, and more wait for the memory of keys and values."""
 
 
 @dataclass(frozen=True, slots=True)
