@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     adapter_memory_mb: int | None = Field(
         default=None, ge=1, description="what adapters in memory may take for each base, instead of their number"
     )
+    prefix_memory_mb: int = Field(
+        default=64, ge=0, description="what beginnings that prompts share may take for each base; 0 keeps none"
+    )
     vllm_url: HttpUrl | None = Field(
         default=None, description="a vLLM server that computes for personas of base_model; see docs/serving.md"
     )

@@ -98,6 +98,7 @@ class Hosting:
             max_slot_bytes=None if memory is None else memory * 2**20,
             max_rows=settings.answers_at_once,
             max_waiting=settings.max_waiting,
+            max_prefix_bytes=settings.prefix_memory_mb * 2**20,
         )
 
     def facts(self, persona: Persona, question: str, history: list[Message], now: Moment) -> tuple[Fact, ...]:

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from nabi.server.hosting import Hosting
-from nabi.serving.batching import Answer
+from nabi.serving.batching import Answer, BatchEngine
 from nabi.serving.routing import Route
 
 _WHO = ("persona", "version")
@@ -65,6 +65,8 @@ class _State(Collector):
         resident = GaugeMetricFamily("nabi_adapters_in_memory", "adapters in slots", labels=["base"])
         loaded = CounterMetricFamily("nabi_adapters_loaded", "adapters put into slots", labels=["base"])
         evicted = CounterMetricFamily("nabi_adapters_evicted", "adapters that made room", labels=["base"])
+        prefixes = GaugeMetricFamily("nabi_prefix_bytes", "beginnings of prompts in memory", labels=["base"])
+        taken = CounterMetricFamily("nabi_prefix_tokens", "of prompts, taken from memory", labels=["base"])
         for engine in self._hosting.engines:
             base = [engine.ref.name]
             waiting.add_metric(base, engine.num_waiting)
@@ -72,4 +74,7 @@ class _State(Collector):
             resident.add_metric(base, len(engine.residents.digests))
             loaded.add_metric(base, engine.residents.num_loaded)
             evicted.add_metric(base, engine.residents.num_evicted)
-        return [waiting, speaking, resident, loaded, evicted]
+            if isinstance(engine, BatchEngine):
+                prefixes.add_metric(base, engine.prefixes.num_bytes)
+                taken.add_metric(base, engine.prefixes.num_taken)
+        return [waiting, speaking, resident, loaded, evicted, prefixes, taken]

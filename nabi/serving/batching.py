@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from typing import Any, Literal
 from nabi.errors import ModelError, OutOfMemory, TransientError
 from nabi.serving.decoding import Chooser, Decoding, choose
 from nabi.serving.kv_rows import KvRows
+from nabi.serving.prefixes import Prefixes, num_shared
+from nabi.serving.prompts import PromptReader
 from nabi.serving.residents import Adapter, Checked, Residents
 from nabi.serving.slots import AdapterSlots
 from nabi.serving.utterance import Utterance
@@ -65,6 +67,7 @@ class Pending:
     """A request on its way. `answer` resolves to an `Answer`; `abandon` takes it out of the batch."""
 
     prompt: list[int]
+    lasting: int
     adapter: Adapter | None
     chooser: Chooser
     utterance: Utterance
@@ -77,6 +80,12 @@ class Pending:
     first_at: float = 0.0
     slot: int = 0
     last: int = 0
+    tried: tuple[int, ...] = ()
+
+    @property
+    def speaker(self) -> str | None:
+        """The adapter version's name; None for the bare base."""
+        return self.adapter.name if self.adapter else None
 
     def abandon(self) -> None:
         """Nobody waits for this answer any more."""
@@ -92,6 +101,7 @@ class BatchEngine:
         max_slot_bytes: what adapters in memory may take, instead of their number.
         max_rows: answers computed together.
         max_waiting: requests that wait for a row; one more is refused.
+        max_prefix_bytes: what the keys and values of beginnings that prompts share may take; 0 keeps none.
     """
 
     def __init__(
@@ -102,16 +112,19 @@ class BatchEngine:
         max_slot_bytes: int | None = None,
         max_rows: int = 32,
         max_waiting: int = 256,
+        max_prefix_bytes: int = 64 * 2**20,
     ) -> None:
         self.base = base
         # With a size in bytes the first adapter tells how many slots there are.
         self._slots = AdapterSlots(base.model, num_slots if max_slot_bytes is None else 1)
-        self.residents = Residents(self._slots, base.ref, max_bytes=max_slot_bytes)
+        self.prefixes = Prefixes(max_prefix_bytes)
+        self.residents = Residents(self._slots, base.ref, max_bytes=max_slot_bytes, evicted=self.prefixes.forget)
         self.max_waiting = max_waiting
         self._max_rows = max_rows
         self._limit = context_length(base.model)
         self._end_ids = frozenset(end_ids(base.tokenizer))
         self._rows = KvRows(base.model, max_rows, self._limit)
+        self._reader = PromptReader(self._rows, self._slots, self.prefixes)
         self._speaking: list[Pending] = []
         self._waiting: deque[Pending] = deque()
         self._preloads: deque[tuple[Checked, Future[None]]] = deque()
@@ -161,6 +174,7 @@ class BatchEngine:
             checked = self.residents.read(adapter)
         pending = Pending(
             prompt=ids,
+            lasting=self._lasting(prompt, ids),
             adapter=adapter,
             chooser=Chooser(decoding),
             utterance=Utterance(self._decode, decoding.stops),
@@ -204,7 +218,7 @@ class BatchEngine:
         with torch.inference_mode():
             while self._wait_for_work():
                 self._load_ahead()
-                for newcomers in self._newcomers():
+                if newcomers := self._begin():
                     self._guarded(newcomers, self._read, newcomers)
                 if self._speaking:
                     self._guarded(self._speaking, self._step)
@@ -226,18 +240,6 @@ class BatchEngine:
                 done.set_exception(error)
             else:
                 done.set_result(None)
-
-    def _newcomers(self) -> Iterator[list[Pending]]:
-        """Requests that begin now, prompts of similar length together."""
-        begun = sorted(self._begin(), key=lambda pending: len(pending.prompt))
-        group: list[Pending] = []
-        for pending in begun:
-            if group and len(pending.prompt) > 2 * len(group[0].prompt):
-                yield group
-                group = []
-            group.append(pending)
-        if group:
-            yield group
 
     def _begin(self) -> list[Pending]:
         """Takes requests out of the queue that have a row, a slot and room for their prompt, in their order."""
@@ -269,10 +271,9 @@ class BatchEngine:
         return begun
 
     def _read(self, newcomers: Sequence[Pending]) -> None:
-        with self._slots.speaking([pending.slot for pending in newcomers]):
-            logits = self._rows.read([pending.prompt for pending in newcomers])
-        self._speaking += newcomers
-        self._hear(newcomers, logits)
+        ordered, logits = self._reader.read(newcomers)
+        self._speaking += ordered
+        self._hear(ordered, logits)
 
     def _step(self) -> None:
         with self._slots.speaking([pending.slot for pending in self._speaking]):
@@ -355,6 +356,12 @@ class BatchEngine:
         for pending in requests:
             if not pending.answer.done():
                 pending.answer.set_exception(error)
+
+    def _lasting(self, prompt: Sequence[dict[str, str]], ids: Sequence[int]) -> int:
+        """Tokens of the persona's prompt and its facts. What people say is never held for others."""
+        if prompt[0]["role"] != "system":
+            return 0
+        return num_shared(ids, encode_prompt(self.base.tokenizer, [prompt[0], {"role": "user", "content": ""}]))
 
     def _decode(self, ids: list[int]) -> str:
         text: str = self.base.tokenizer.decode(ids, skip_special_tokens=True)

@@ -1,17 +1,57 @@
-"""Keys and values of many conversations, one row each: rows come and go while the others go on."""
+"""Keys and values of many conversations, one row each: rows come and go while the others go on.
+
+What is read lies end to end, as one long row without padding, and each stretch of it looks back into rows of its own. A
+stretch may belong to several rows: what their prompts begin with is then computed once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
+from torch.nn.functional import scaled_dot_product_attention
 
 from nabi.errors import ModelError
+from nabi.serving.forward import Pass, forward_of
 
 _FIRST_LENGTH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Tokens to read that stand side by side.
+
+    Attributes:
+        rows: the new rows that they belong to, counted from the first new one.
+        start: where in these rows the first token stands.
+        scored: behind so many of the last tokens the logits are wanted. What stands behind the first of these is only
+            tried: the rows do not keep it, unless `KvRows.accept` says so.
+    """
+
+    rows: range
+    start: int
+    tokens: Sequence[int]
+    scored: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What prompts begin with: its tokens, and its keys and values, (layers, heads, length, width) each."""
+
+    tokens: tuple[int, ...]
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def num_bytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
 
 
 class KvRows:
@@ -23,7 +63,7 @@ class KvRows:
         limit: the base's context. Rows begin shorter and grow by doubling as long as a conversation needs it.
 
     Raises:
-        ModelError: the base has layers that forget what lies further back.
+        ModelError: the base has layers that forget what lies further back, or attention of its own making.
     """
 
     def __init__(self, model: Any, num_rows: int, limit: int) -> None:
@@ -33,241 +73,185 @@ class KvRows:
                 fix="Choose a base with full attention in every layer, such as Qwen3.",
             )
         self._model = model
+        self._forward = forward_of(model)
+        self._num_rows = num_rows
         self._limit = limit
-        self._place = _Place()
-        self._layers = [
-            _RowLayer(self._place, num_rows, min(_FIRST_LENGTH, limit)) for _ in range(model.config.num_hidden_layers)
-        ]
-        self._cache = Cache(layers=self._layers)
+        self._length = min(_FIRST_LENGTH, limit)
+        self._held: tuple[Tensor, Tensor] | None = None
+        """Keys and values, (layers, rows, heads, length, width) each; there is none before the first pass."""
         self._lengths: list[int] = []
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that there are."""
+        return int(self._model.config.vocab_size)
 
     @property
     def lengths(self) -> list[int]:
         """Tokens read so far, row by row."""
         return list(self._lengths)
 
-    def read(self, prompts: Sequence[Sequence[int]], after: Prefix | None = None) -> Tensor:
-        """Takes prompts in as new rows behind those in use; the logits behind each prompt's end: (prompts, vocabulary).
-
-        The rows' slots (`AdapterSlots.speaking`) must be chosen for these prompts alone.
+    def read(self, stretches: Sequence[Stretch], known: Sequence[Prefix | None]) -> Tensor:
+        """Takes prompts in as new rows behind those in use; the logits that the stretches want, in their order:
+        (tokens, vocabulary).
 
         Args:
-            prompts: token ids.
-            after: what all of them begin with and leave out here, read before through the same slot.
+            stretches: all that the new rows hold behind what is known of them, earlier tokens before later ones.
+            known: what each new row begins with, read before through the same slot.
         """
-        lengths = [len(prompt) for prompt in prompts]
-        skipped = after.length if after else 0
-        device = self._model.device
-        # Padding stands behind each prompt: no token looks ahead, and the answer is written over it.
-        ids = _padded(prompts)
-        self._make_room(skipped + max(lengths))
-        rows = slice(len(self._lengths), len(self._lengths) + len(prompts))
-        options: dict[str, Any] = {}
-        if after is not None:
-            after.copy_to(self._layers, rows)
-            places = torch.arange(skipped, skipped + ids.shape[1])
-            seen = torch.arange(skipped + ids.shape[1]) <= places[:, None]
-            options = {"attention_mask": seen[None, None].to(device), "position_ids": places[None].to(device)}
-        self._place.prompts(rows, slice(skipped, skipped + ids.shape[1]))
-        ends = torch.arange(ids.shape[1]) == torch.tensor(lengths)[:, None] - 1
-        output = self._model(
-            input_ids=ids.to(device),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=ends.to(device),
-            **options,
-        )
-        self._lengths += [skipped + length for length in lengths]
-        logits: Tensor = output.logits.float()
-        return logits
-
-    def prefix(self, ids: Sequence[int]) -> Prefix:
-        """Reads what many prompts begin with, once, through the slot that is chosen."""
-        self.read([ids])
-        row = len(self._lengths) - 1
-        read = Prefix(len(ids), [layer.taken(row, len(ids)) for layer in self._layers])
-        self._lengths.pop()
-        return read
-
-    def peek(self, rows: slice, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """What the model would say next, were these tokens read behind each of these rows: the logits behind every
-        token, row by row: (number of tokens, vocabulary). The rows stay as they are.
-
-        The rows' slots must be chosen for these rows alone.
-        """
-        device = self._model.device
-        lengths = torch.tensor([len(behind) for behind in tokens])
-        starts = torch.tensor(self._lengths[rows])
-        ids = _padded(tokens)
-        steps = torch.arange(ids.shape[1])
-        real = (steps < lengths[:, None]).to(device)
-        positions = (starts[:, None] + steps).to(device)
-        longest = int((starts + lengths).max())
-        self._make_room(longest)
-        row, column = real.nonzero(as_tuple=True)
-        self._place.tokens(rows, row + rows.start, positions[row, column], longest, real)
-        seen = torch.arange(longest, device=device) <= positions[..., None]
-        output = self._model(
-            input_ids=ids.to(device),
-            attention_mask=seen[:, None],
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=real,
-        )
-        logits: Tensor = output.logits.float()
-        return logits
+        first = len(self._lengths)
+        self.make_room(max(stretch.end for stretch in stretches))
+        for row, prefix in enumerate(known, start=first):
+            if prefix is not None:
+                self._put(prefix, row)
+        ids = [token for stretch in stretches for token in stretch.tokens]
+        places = torch.cat([torch.arange(stretch.start, stretch.end) for stretch in stretches])
+        output = self._pass(_Reading(self, first, stretches), [ids], places[None], _scored(stretches))
+        lengths = dict.fromkeys(range(len(known)), 0)
+        for stretch in stretches:
+            lengths |= dict.fromkeys(stretch.rows, stretch.end - max(0, stretch.scored - 1))
+        self._lengths += lengths.values()
+        return output[0]
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Reads one more token of every row; the logits behind it: (rows, vocabulary)."""
-        device = self._model.device
-        positions = torch.tensor(self._lengths, device=device)
-        longest = max(self._lengths) + 1
-        self._make_room(longest)
-        rows = torch.arange(len(positions), device=device)
-        self._place.tokens(slice(0, len(positions)), rows, positions, longest)
-        mask = torch.arange(longest, device=device) <= positions[:, None]
-        output = self._model(
-            input_ids=torch.tensor(tokens, device=device)[:, None],
-            attention_mask=mask[:, None, None, :],
-            position_ids=positions[:, None],
-            past_key_values=self._cache,
-            use_cache=True,
-        )
+        self.make_room(max(self._lengths) + 1)
+        places = torch.tensor(self._lengths)[:, None]
+        output = self._pass(_Stepping(self, self._lengths), [[token] for token in tokens], places, None)
         self._lengths = [length + 1 for length in self._lengths]
-        logits: Tensor = output.logits[:, 0].float()
-        return logits
+        return output[:, 0]
+
+    def accept(self, row: int, num: int) -> None:
+        """The row keeps so many of the tokens that were tried behind it."""
+        self._lengths[row] += num
+
+    def prefix(self, row: int, tokens: tuple[int, ...]) -> Prefix:
+        """A copy of what a row begins with."""
+        assert self._held is not None
+        keys, values = (held[:, row, :, : len(tokens)].clone() for held in self._held)
+        return Prefix(tokens, keys, values)
 
     def drop(self, row: int) -> None:
         """Lets a row go; the last one takes its place."""
-        last = len(self._lengths) - 1
-        if row != last:
-            for layer in self._layers:
-                layer.move(last, row, self._lengths[last])
-            self._lengths[row] = self._lengths[last]
-        self._lengths.pop()
+        last = self._lengths.pop()
+        if row != len(self._lengths):
+            for held in self._held or ():
+                held[:, row, :, :last] = held[:, len(self._lengths), :, :last]
+            self._lengths[row] = last
 
-    def clear(self) -> None:
-        """Lets all rows go."""
-        self._lengths = []
+    def cut(self, num: int) -> None:
+        """Lets all rows go but the first `num`."""
+        del self._lengths[num:]
 
-    def _make_room(self, length: int) -> None:
-        held = self._layers[0].length
-        if length > held:
-            wanted = held
-            while wanted < length:
-                wanted *= 2
-            for layer in self._layers:
-                layer.lengthen(min(wanted, self._limit))
+    def make_room(self, length: int) -> None:
+        """Rows are at least this long from now on."""
+        before = self._length
+        while self._length < length:
+            self._length *= 2
+        self._length = min(self._length, self._limit)
+        if self._held is not None and self._length > before:
+            held = self._held
+            self._held = self._empty(*held)
+            for old, new in zip(held, self._held, strict=True):
+                new[:, :, :, :before] = old
+
+    def layer(self, number: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values, (rows, heads, length, width) each; those given tell their shape."""
+        if self._held is None:
+            self._held = self._empty(keys, values)
+        return self._held[0][number], self._held[1][number]
+
+    def _empty(self, *likes: Tensor) -> tuple[Tensor, Tensor]:
+        layers = self._model.config.num_hidden_layers
+        keys, values = (
+            like.new_zeros((layers, self._num_rows, like.shape[-3], self._length, like.shape[-1])) for like in likes
+        )
+        return keys, values
+
+    def _put(self, prefix: Prefix, row: int) -> None:
+        if self._held is None:
+            self._held = self._empty(prefix.keys, prefix.values)
+        for held, part in zip(self._held, (prefix.keys, prefix.values), strict=True):
+            held[:, row, :, : part.shape[2]] = part
+
+    def _pass(self, work: Pass, ids: list[list[int]], places: Tensor, scored: Tensor | None) -> Tensor:
+        device = self._model.device
+        at = None if scored is None else scored.to(device)
+        return self._forward(torch.tensor(ids, device=device), places.to(device), work, at).float()
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Token ids side by side, zeros behind the shorter ones: (rows, longest)."""
-    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row)
-    return ids
+class _Reading:
+    """One long row of stretches."""
 
-
-class Prefix:
-    """Keys and values of what many prompts begin with, layer by layer."""
-
-    def __init__(self, length: int, held: Sequence[tuple[Tensor, Tensor]]) -> None:
-        self.length = length
+    def __init__(self, held: KvRows, first: int, stretches: Sequence[Stretch]) -> None:
+        device, dtype = held._model.device, held._model.dtype
         self._held = held
+        self._parts = []
+        begin = 0
+        for stretch in stretches:
+            part = slice(begin, begin := begin + len(stretch.tokens))
+            self._parts.append((part, slice(first + stretch.rows.start, first + stretch.rows.stop), stretch))
+        longest = max((stretch.end for stretch in stretches if stretch.start), default=0)
+        # As numbers: of yes and no every layer would make them again.
+        self._hidden = torch.full((longest, longest), float("-inf"), device=device, dtype=dtype).triu(1)
 
-    def copy_to(self, layers: Sequence[_RowLayer], rows: slice) -> None:
-        for layer, (keys, values) in zip(layers, self._held, strict=True):
-            layer.keys[rows, :, : self.length] = keys
-            layer.values[rows, :, : self.length] = values
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        keys, values = self._held.layer(layer, key, value)
+        outputs = []
+        for part, rows, stretch in self._parts:
+            own_keys, own_values, mask = key[:, :, part], value[:, :, part], None
+            keys[rows, :, stretch.start : stretch.end] = own_keys
+            values[rows, :, stretch.start : stretch.end] = own_values
+            if stretch.start:
+                one = slice(rows.start, rows.start + 1)
+                own_keys, own_values = keys[one, :, : stretch.end], values[one, :, : stretch.end]
+                mask = self._hidden[stretch.start : stretch.end, : stretch.end]
+            output = scaled_dot_product_attention(
+                query[:, :, part],
+                own_keys,
+                own_values,
+                attn_mask=mask,
+                is_causal=mask is None,
+                scale=scale,
+                enable_gqa=query.shape[1] > key.shape[1],
+            )
+            outputs.append(output.transpose(1, 2))
+        return torch.cat(outputs, dim=1)
 
 
-class _Place:
-    """Where the present pass writes and what it reads: the same for all layers."""
+class _Stepping:
+    """One token behind each row."""
 
-    rows: slice
-    longest: int
-    columns: slice | None
-    at_rows: Tensor
-    at_positions: Tensor
-    real: Tensor | None
+    def __init__(self, held: KvRows, lengths: Sequence[int]) -> None:
+        device = held._model.device
+        self._held = held
+        self._rows = torch.arange(len(lengths), device=device)
+        self._places = torch.tensor(lengths, device=device)
+        self._longest = max(lengths) + 1
+        hidden = torch.arange(self._longest, device=device) > self._places[:, None]
+        mask = torch.zeros(hidden.shape, device=device, dtype=held._model.dtype)
+        self._hidden = mask.masked_fill_(hidden, float("-inf"))[:, None, None]
 
-    def prompts(self, rows: slice, columns: slice) -> None:
-        """New rows, all of them in the same columns."""
-        self.rows, self.columns = rows, columns
-        self.longest = columns.stop
-
-    def tokens(
-        self, rows: slice, at_rows: Tensor, at_positions: Tensor, longest: int, real: Tensor | None = None
-    ) -> None:
-        """Tokens behind what the rows hold, each at its own place.
-
-        Args:
-            real: which of the computed tokens are kept, (rows, tokens); None for one token a row.
-        """
-        self.columns = None
-        self.rows, self.at_rows, self.at_positions, self.longest, self.real = rows, at_rows, at_positions, longest, real
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
+        keys, values = self._held.layer(layer, key, value)
+        keys[self._rows, :, self._places] = key[:, :, 0]
+        values[self._rows, :, self._places] = value[:, :, 0]
+        num, heads, _, width = query.shape
+        output = scaled_dot_product_attention(
+            query.reshape(num, key.shape[1], -1, width),  # queries that share keys side by side, as if tokens
+            keys[:num, :, : self._longest],
+            values[:num, :, : self._longest],
+            attn_mask=self._hidden,
+            scale=scale,
+        )
+        return output.reshape(num, 1, heads, -1)
 
 
-class _RowLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers comes without types
-    """One layer's keys and values: (rows, heads, length, width) each."""
-
-    is_sliding = False
-
-    def __init__(self, place: _Place, num_rows: int, length: int) -> None:
-        super().__init__()
-        self._place = place
-        self._num_rows = num_rows
-        self.length = length
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.keys = self._empty(key_states)
-        self.values = self._empty(value_states)
-        self.is_initialized = True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_options: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        place = self._place
-        if place.columns is not None:
-            self.keys[place.rows, :, place.columns] = key_states
-            self.values[place.rows, :, place.columns] = value_states
-            if place.columns.start == 0:
-                return key_states, value_states
-        else:
-            self.keys[place.at_rows, :, place.at_positions] = self._kept(key_states)
-            self.values[place.at_rows, :, place.at_positions] = self._kept(value_states)
-        return self.keys[place.rows, :, : place.longest], self.values[place.rows, :, : place.longest]
-
-    def _kept(self, states: Tensor) -> Tensor:
-        """(rows, heads, tokens, width) → (tokens that are kept, heads, width)."""
-        real = self._place.real
-        return states[:, :, 0] if real is None else states.transpose(1, 2)[real]
-
-    def taken(self, row: int, length: int) -> tuple[Tensor, Tensor]:
-        """A copy of what a row begins with."""
-        return self.keys[row, :, :length].clone(), self.values[row, :, :length].clone()
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return query_length, 0  # asked only for prompts without a prefix; every other pass brings its own mask
-
-    def get_seq_length(self) -> int:
-        return 0  # new rows begin at their first position
-
-    def get_max_length(self) -> int:
-        return self.length
-
-    def move(self, source: int, target: int, length: int) -> None:
-        self.keys[target, :, :length] = self.keys[source, :, :length]
-        self.values[target, :, :length] = self.values[source, :, :length]
-
-    def lengthen(self, length: int) -> None:
-        self.length = length
-        if self.is_initialized:
-            keys, values = self.keys, self.values
-            self.lazy_initialization(keys, values)
-            self.keys[:, :, : keys.shape[2]] = keys
-            self.values[:, :, : values.shape[2]] = values
-
-    def _empty(self, like: Tensor) -> Tensor:
-        return like.new_zeros((self._num_rows, like.shape[1], self.length, like.shape[3]))
+def _scored(stretches: Sequence[Stretch]) -> Tensor:
+    """Places, in one long row of all stretches, behind which logits are wanted."""
+    places: list[int] = []
+    end = 0
+    for stretch in stretches:
+        end += len(stretch.tokens)
+        places += range(end - stretch.scored, end)
+    return torch.tensor(places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,12 +50,21 @@ class Residents:
         base: which base they must be made for.
         max_bytes: what the slots may take, instead of their number: there are as many as fit, each as large as the
             largest adapter so far needs. None keeps to the number.
+        evicted: is told the name of an adapter that is not in a slot any more.
     """
 
-    def __init__(self, slots: Slots, base: BaseRef, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        base: BaseRef,
+        *,
+        max_bytes: int | None = None,
+        evicted: Callable[[str], None] = lambda _name: None,
+    ) -> None:
         self.slots = slots
         self._reader = AdapterReader(base, slots)
         self._max_bytes = max_bytes
+        self._evicted = evicted
         self._held: OrderedDict[str, tuple[int, str]] = OrderedDict()  # name → slot, digest; the latest used last
         self._free = list(range(slots.num_slots, BARE, -1))
         self._speaking: Counter[str] = Counter()
@@ -177,4 +186,5 @@ class Residents:
         slot, _ = self._held.pop(name)
         del self._speaking[name]
         self.num_evicted += 1
+        self._evicted(name)
         return slot

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class AdapterSlots:
         self.num_slots = num_slots
         self._device, self._dtype = model.device, model.dtype
         self._linears = _linear_layers(model)
+        _turn_weights(self._linears.values())
         self._layout = Layout({}, rank=0)
         self._blocks = [self._empty() for _ in range(num_slots + 1)]
         self._spares: deque[Block] = deque(maxlen=1)
@@ -69,9 +70,13 @@ class AdapterSlots:
         return block
 
     @contextlib.contextmanager
-    def speaking(self, slots: Sequence[int]) -> Iterator[None]:
-        """Within, row i of every batch goes through slot `slots[i]`; one slot alone goes for all rows."""
-        self._speaking.choose(slots)
+    def speaking(self, slots: Sequence[int], counts: Sequence[int] = ()) -> Iterator[None]:
+        """Within, row i of every batch goes through slot `slots[i]`; one slot alone goes for all rows.
+
+        Args:
+            counts: where given, batches are one long row, and `counts[i]` of its tokens go through `slots[i]`, in turn.
+        """
+        self._speaking.choose(slots, counts)
         try:
             yield
         finally:
@@ -176,6 +181,15 @@ def _linear_layers(model: Any) -> dict[str, Any]:
     return {
         name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head
     }
+
+
+def _turn_weights(linears: Iterable[Any]) -> None:
+    """Lays weights out input by input: what 8 to 100 tokens are multiplied with fastest on a CPU. Their values and
+    shapes stay."""
+    for linear in linears:
+        weight = linear.weight
+        if weight.device.type == "cpu" and weight.dtype.is_floating_point:
+            weight.data = weight.data.t().contiguous().t()
 
 
 def _stretch(linear: Any, down: Any, up: Any, lengths: Any, scale: float) -> Any:

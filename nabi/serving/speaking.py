@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from nabi.serving.blocks import BARE, DOWN, PREFIX, UP, Block, Layout, memory, view
@@ -16,60 +18,94 @@ class Speaking:
         self._blocks = blocks
         self._copies = _Copies(blocks)
         self._slots: tuple[int, ...] = (BARE,)
+        self._counts: tuple[int, ...] = ()
         self._is_settled = False
-        self._factors: _Factors | None = None
         self._layout = blocks[BARE].layout
+        self._parts: Sequence[_Part] = ()
         self._input: Any = None
         self._group = -1
-        self._products: Sequence[Any] = ()
-        self._is_folded = False
+        self._products: Sequence[Sequence[Any]] = ()
 
-    def choose(self, slots: Sequence[int]) -> None:
-        """Row i of each batch from now on goes through slot `slots[i]`; one slot alone goes for all rows."""
-        self._slots, self._is_settled = tuple(slots), False
+    def choose(self, slots: Sequence[int], counts: Sequence[int] = ()) -> None:
+        """Row i of each batch from now on goes through slot `slots[i]`; one slot alone goes for all rows.
+
+        Args:
+            counts: where given, batches are one long row, and `counts[i]` of its tokens go through `slots[i]`, in turn.
+        """
+        self._slots, self._counts, self._is_settled = tuple(slots), tuple(counts), False
         self._input, self._products = None, ()
 
     def forget(self, slot: int) -> None:
         """Other weights are in it now."""
         self._copies.forget(slot)
-        self.choose(self._slots)
+        self.choose(self._slots, self._counts)
 
     def add(self, name: str, linear: Any, args: tuple[Any, ...], output: Any) -> None:
         """A forward hook: adds to a layer's output, in its place, what the adapters make of x (rows, tokens, in)."""
         if not self._is_settled:
             self._settle()
-        factors = self._factors
-        if factors is None:
-            return
-        product = self._product(factors, name, args[0])
-        if self._is_folded:
-            output = output.view(1, -1, output.shape[-1])
-        stretch = factors.stretches.get(name)
-        if stretch is None:
-            output.baddbmm_(product, factors.ups[name])
-        else:
-            bias = 0 if linear.bias is None else linear.bias
-            output.sub_(bias).baddbmm_(product, factors.ups[name]).mul_(stretch).add_(bias)
-
-    def _product(self, factors: _Factors, name: str, x: Any) -> Any:
-        """x made narrow for a layer; the first one asked of those that read the same input computes it for all."""
         group, place = self._layout.members[name]
-        if x is not self._input or group != self._group:
-            self._input, self._group = x, group
-            down = factors.downs[group]
-            # One adapter for all rows: they are one long row then.
-            self._is_folded = x.dim() != 3 or len(x) != len(down)
-            if self._is_folded:
-                x = x.reshape(1, -1, x.shape[-1])
-            narrow = x.bmm(down)
+        # The first layer asked of those that read the same input computes what makes it narrow for all of them.
+        if args[0] is not self._input or group != self._group:
+            self._input, self._group = args[0], group
             num = len(self._layout.groups[group])
-            self._products = narrow.chunk(num, -1) if num > 1 else (narrow,)
-        return self._products[place]
+            self._products = [part.narrow(args[0], group, num) for part in self._parts]
+        for part, products in zip(self._parts, self._products, strict=True):
+            part.widen(products[place], name, linear, output)
 
     def _settle(self) -> None:
         self._layout = self._blocks[BARE].layout
-        self._factors = None if set(self._slots) == {BARE} else self._copies.factors(self._slots)
+        distinct = tuple(dict.fromkeys(self._slots))
+        if distinct == (BARE,):
+            self._parts = ()
+        elif self._counts and len(distinct) > 1:
+            self._parts = list(self._parts_in_turn(distinct))
+        else:
+            self._parts = (_Part(self._copies.factors(self._slots)),)
         self._is_settled = True
+
+    def _parts_in_turn(self, distinct: Sequence[int]) -> Iterator[_Part]:
+        """One for each run of tokens that go through the same slot."""
+        factors = self._copies.factors(distinct)
+        begin = 0
+        for slot, run in groupby(zip(self._slots, self._counts, strict=True), key=itemgetter(0)):
+            tokens = slice(begin, begin := begin + sum(count for _, count in run))
+            if slot != BARE:
+                yield _Part(factors.row(distinct.index(slot)), tokens)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Tokens that go through the same factors: those of a run, or all of the batch."""
+
+    factors: _Factors
+    tokens: slice | None = None
+    is_folded: bool = False
+
+    def narrow(self, x: Any, group: int, num: int) -> Sequence[Any]:
+        """x made narrow for each of the `num` layers of a group."""
+        down = self.factors.downs[group]
+        if self.tokens is not None:
+            x = x[:, self.tokens]
+        # One adapter for all rows: they are one long row then.
+        self.is_folded = x.dim() != 3 or len(x) != len(down)
+        if self.is_folded:
+            x = x.reshape(1, -1, x.shape[-1])
+        narrow = x.bmm(down)
+        return narrow.chunk(num, -1) if num > 1 else (narrow,)
+
+    def widen(self, product: Any, name: str, linear: Any, output: Any) -> None:
+        """Adds what a layer makes of the narrow product."""
+        if self.tokens is not None:
+            output = output[:, self.tokens]
+        elif self.is_folded:
+            output = output.view(1, -1, output.shape[-1])
+        up, stretch = self.factors.ups[name], self.factors.stretches.get(name)
+        if stretch is None:
+            output.baddbmm_(product, up)
+        else:
+            bias = 0 if linear.bias is None else linear.bias
+            output.sub_(bias).baddbmm_(product, up).mul_(stretch).add_(bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +118,12 @@ class _Factors:
     """Layer → (rows, rank, out)."""
     stretches: Mapping[str, Any]
     """Layer → (rows, 1, out); empty when nothing is stretched."""
+
+    def row(self, place: int) -> _Factors:
+        """Those of one row."""
+        one = slice(place, place + 1)
+        ups = {name: up[one] for name, up in self.ups.items()}
+        return _Factors([down[one] for down in self.downs], ups, {name: s[one] for name, s in self.stretches.items()})
 
 
 class _Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import openai
 import pytest
 from served_home import Served
@@ -52,6 +53,19 @@ def test_each_persona_answers_with_its_own_adapter(served: Served, client: opena
         assert said.nabi["facts"] == (facts if persona_id == "nabiyam" else [])
         assert said.usage.total_tokens == said.usage.prompt_tokens + said.usage.completion_tokens
         assert said.choices[0].finish_reason in ("stop", "length")
+
+
+def test_what_prompts_begin_with_is_taken_from_memory_and_counted(served: Served, client: openai.OpenAI) -> None:
+    facts = [{"가게": "봄분식", "메뉴": "라면"}]
+    told = []
+    for question in ("라면", "김밥", "떡볶이"):
+        messages = [{"role": "user", "content": question}]
+        client.chat.completions.create(model="nabiyam", messages=messages, max_tokens=2, extra_body={"facts": facts})
+        headers = {"Authorization": f"Bearer {served.token('operator')}"}
+        lines = httpx.get(f"{served.url}/metrics", headers=headers).text.splitlines()
+        told.append({line.split("{")[0]: float(line.split()[-1]) for line in lines if line.startswith("nabi_prefix")})
+    assert told[-1]["nabi_prefix_bytes"] > 0
+    assert told[-1]["nabi_prefix_tokens_total"] > told[0]["nabi_prefix_tokens_total"]
 
 
 def test_a_version_can_be_asked_by_name(client: openai.OpenAI) -> None:

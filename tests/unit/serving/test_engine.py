@@ -11,6 +11,7 @@ import torch
 
 from nabi.errors import ModelError
 from nabi.serving.engine import Engine
+from nabi.serving.kv_rows import KvRows
 from nabi.training.base_model import LoadedBase, load_base, resolve_base
 from nabi.training.progress import no_progress
 from nabi.training.tokenise import encode_answer, encode_prompt
@@ -145,6 +146,20 @@ def test_answering_and_judging_at_once_gives_what_each_gives_alone(engine: Engin
         ]
         assert [found.num_tokens for found in judged] == [one.num_tokens for one in expected]
         assert [found.logprob for found in judged] == pytest.approx([one.logprob for one in expected], rel=1e-5)
+
+
+def test_what_judging_has_told_is_not_asked_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the given answer is what the adapter says, up to its end or up to some token, no step goes over that."""
+    steps: list[int] = []
+    step = KvRows.step
+    monkeypatch.setattr(KvRows, "step", lambda rows, tokens: (steps.append(len(tokens)), step(rows, tokens))[1])
+    expected = engine.generate(PROMPTS, "nabiyam--v1", max_new_tokens=12)
+    plain = sum(steps)
+    for given, saves in (([answer.text for answer in expected], True), (["?"] * 5, False)):
+        steps.clear()
+        said, _ = engine.answer_and_judge(PROMPTS, given, "nabiyam--v1", max_new_tokens=12)
+        assert [(one.text, one.num_tokens) for one in said] == [(one.text, one.num_tokens) for one in expected]
+        assert (sum(steps) < plain) == saves
 
 
 def test_a_template_that_opens_answers_in_two_ways_is_judged_and_answered_apart(
