@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from nabi.collector import collector_paused
 from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
@@ -112,16 +113,18 @@ class Platform:
 
     @cached_property
     def datasets(self) -> DatasetVersions:
-        from nabi.integrations.dvc_datasets import DatasetVersions
+        with collector_paused():
+            from nabi.integrations.dvc_datasets import DatasetVersions
 
         settings = self.settings
         return DatasetVersions(settings.home, settings.datasets, settings.state, newest=self.lineage.newest)
 
     @cached_property
     def tracker(self) -> Tracker:
-        from nabi.integrations.mlflow_tracking import Tracker
+        with collector_paused():  # it imports more when it is made
+            from nabi.integrations.mlflow_tracking import Tracker
 
-        return Tracker(self.settings.mlflow, self.settings.mlruns)
+            return Tracker(self.settings.mlflow, self.settings.mlruns)
 
     @cached_property
     def registry(self) -> AdapterRegistry:
