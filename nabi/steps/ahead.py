@@ -1,5 +1,7 @@
-"""Imports made while a training has a process of its own and this one only waits: what measures the candidate is then
-there when it is needed, five seconds of a pass earlier."""
+"""Imports made while a training works in a process of its own.
+
+This process only waits meanwhile. What measures the candidate is there when it is needed then: five seconds of a pass.
+"""
 
 from __future__ import annotations
 
