@@ -1,6 +1,6 @@
 """Imports made while a training works in a process of its own.
 
-This process only waits meanwhile. What measures the candidate is there when it is needed then: five seconds of a pass.
+This process only waits meanwhile. What measures the candidate is there when it is needed then: four seconds of a pass.
 """
 
 from __future__ import annotations

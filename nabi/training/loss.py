@@ -16,8 +16,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
-from nabi.training.memory import MAX_LOGITS
+from nabi.training import memory
 from nabi.training.tokenise import IGNORED, TokenisedSample
+
+MAX_LOGITS = memory.MAX_LOGITS
+"""Beyond so many scores they are made in chunks."""
 
 # A shorter prefix is not worth a pass of its own.
 _LEAST_SHARED = 16
