@@ -67,10 +67,10 @@ def test_a_window_asked_for_at_both_is_done_once_and_one_of_them_may_die(
     platform = Platform(other.settings)
     assert [len(platform.journal.latest(persona, 100)) for persona in PERSONAS] == [WINDOWS] * len(PERSONAS)
     platform.database.close()
-    killed = sum(run.run_count > 1 for run in runs)
+    again = sum(run.run_count > 1 for run in runs)
     print(
         f"\n{len(runs)} runs for {len(windows)} windows at two platforms: each window done once, {most} at once, "
-        f"{killed} went on after a kill, {len(made)} runs of the schedule, none twice"
+        f"{again} began more than once (killed, or sent back to the queue), {len(made)} runs of the schedule, none twice"
     )
 
 
