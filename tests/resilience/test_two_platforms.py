@@ -70,7 +70,7 @@ def test_a_window_asked_for_at_both_is_done_once_and_one_of_them_may_die(
     again = sum(run.run_count > 1 for run in runs)
     print(
         f"\n{len(runs)} runs for {len(windows)} windows at two platforms: each window done once, {most} at once, "
-        f"{again} began more than once (killed, or sent back to the queue), {len(made)} runs of the schedule, none twice"
+        f"{again} began more than once (killed, or put back), {len(made)} runs of the schedule, none twice"
     )
 
 
