@@ -1,6 +1,8 @@
 """Imports made while a training works in a process of its own.
 
 This process only waits meanwhile. What measures the candidate is there when it is needed then: four seconds of a pass.
+Nothing else may import the same libraries beside it: two threads that import what imports each other may meet half of a
+module.
 """
 
 from __future__ import annotations
@@ -47,7 +49,6 @@ def importing(modules: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Two threads that import the same modules at once may meet half of one.
         thread.join()
 
 

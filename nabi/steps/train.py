@@ -47,8 +47,7 @@ def train_candidate(
     tracker.log_params(snapshot.run_id, _params(job))
     tracker.log_tags(snapshot.run_id, _record(platform, job))
     tracker.log_text(snapshot.run_id, job.model_dump_json(indent=2), JOB_RECORD)
-    with importing(MEASURING):
-        result = train_in_own_process(job, on_progress)
+    result = train_in_own_process(job, on_progress, meanwhile=importing(MEASURING))
     _log_result(platform, snapshot.run_id, job, result)
     version = platform.registry.register(
         persona.id,

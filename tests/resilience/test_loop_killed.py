@@ -23,7 +23,6 @@ from planted_home import environment
 from small_platform import NOON, plant_small_home
 
 from nabi.settings import Settings
-from nabi.steps.ahead import MEASURING
 from nabi.wiring import Platform
 
 CHILD = Path(__file__).with_name("loop_child.py")
@@ -40,7 +39,6 @@ HEAVY = [
     "nabi.integrations.dvc_datasets",
     "nabi.integrations.mlflow_tracking",
     "nabi.registry.adapters",
-    *MEASURING,
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
