@@ -36,7 +36,7 @@ class Treatment:
 
 TREATMENT: dict[Kind, Treatment] = {
     Kind.OUT_OF_MEMORY: Treatment(
-        "the training itself: half the batch, twice the accumulation (nabi/steps/train.py)",
+        "the training itself: half the batch, twice the accumulation (nabi/training/worker.py)",
         "Use the low-memory preset or a smaller batch_size, or close other programs.",
     ),
     Kind.TRANSIENT: Treatment(

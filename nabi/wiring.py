@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from nabi.collector import collector_paused
 from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
+from nabi.kept import KeptResults
 from nabi.personas.load import load_persona, load_personas
 from nabi.personas.model import Persona, Preset
 from nabi.registry.answers import Answers
@@ -44,6 +46,11 @@ class Platform:
 
     def personas(self) -> dict[str, Persona]:
         return load_personas(self.settings.personas)
+
+    @property
+    def kept(self) -> KeptResults:
+        """What need not be made again by the next process."""
+        return KeptResults(self.settings.state / "kept")
 
     @cached_property
     def database(self) -> Database:
@@ -106,16 +113,18 @@ class Platform:
 
     @cached_property
     def datasets(self) -> DatasetVersions:
-        from nabi.integrations.dvc_datasets import DatasetVersions
+        with collector_paused():
+            from nabi.integrations.dvc_datasets import DatasetVersions
 
         settings = self.settings
         return DatasetVersions(settings.home, settings.datasets, settings.state, newest=self.lineage.newest)
 
     @cached_property
     def tracker(self) -> Tracker:
-        from nabi.integrations.mlflow_tracking import Tracker
+        with collector_paused():  # it imports more when it is made
+            from nabi.integrations.mlflow_tracking import Tracker
 
-        return Tracker(self.settings.mlflow, self.settings.mlruns)
+            return Tracker(self.settings.mlflow, self.settings.mlruns)
 
     @cached_property
     def registry(self) -> AdapterRegistry:
@@ -145,7 +154,9 @@ class Platform:
         """The persona's workbook, read and checked; None when it has none. Read once per content."""
         from nabi.catalogue.workbook import read_workbook_cached
 
-        return read_workbook_cached(self.settings.path(persona.bootstrap.workbook)) if persona.bootstrap else None
+        if persona.bootstrap is None:
+            return None
+        return read_workbook_cached(self.settings.path(persona.bootstrap.workbook), self.kept)
 
     def catalogue(self, persona: Persona) -> Catalogue | None:
         """The usable part of the persona's workbook; None when it has none."""

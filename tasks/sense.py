@@ -10,6 +10,8 @@ from tasks.resilience import step
 
 logger = logging.getLogger("nabi.progress")
 
+# The control loop has watched for half a minute before: this look is the second line, and each run waits for it.
+_GLANCE_SECONDS = 0.25
 _AGAIN_SECONDS = 4.0
 
 
@@ -17,7 +19,7 @@ _AGAIN_SECONDS = 4.0
 def sense() -> str | None:
     """Reads CPU, memory and GPU; the sentence that says what is saturated, or None."""
     limits = get_platform().limits
-    reading = read_resources()
+    reading = read_resources(interval_seconds=_GLANCE_SECONDS)
     if busy(reading, limits):
         # A process that starts beside this one is a spike: look again for longer before a run is sent back.
         reading = read_resources(interval_seconds=_AGAIN_SECONDS)

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from nabi.catalogue.assemble import assemble
 from nabi.catalogue.columns import PRIVATE_SHEETS, SHEETS, SheetSpec, bare_name, spec_for
 from nabi.catalogue.findings import RULES, Finding, Ledger, WorkbookError
@@ -20,7 +22,9 @@ from nabi.catalogue.model import Catalogue
 from nabi.catalogue.raw import RawSheet
 from nabi.catalogue.sheets import read_sheets
 from nabi.catalogue.tables import Table, find_header, read_table
+from nabi.conversations import records
 from nabi.errors import DataError
+from nabi.kept import KeptResults, code_of
 
 NAME_COLUMNS = (
     "Export these tables with their column names in one row above the data; "
@@ -95,17 +99,35 @@ def read_workbook(path: Path) -> WorkbookReading:
     return WorkbookReading(path, catalogue, findings, summaries)
 
 
-def read_workbook_cached(path: Path) -> WorkbookReading:
-    """As `read_workbook`, once per content of the file."""
-    return _read_content(path, file_digest(path))
+def read_workbook_cached(path: Path, kept: KeptResults) -> WorkbookReading:
+    """As `read_workbook`, once per content of the file; what it gave is kept for other processes too."""
+    return _read_content(_Content(path, file_digest(path), kept))
+
+
+@dataclass(frozen=True)
+class _Content:
+    path: Path
+    digest: str
+    kept: KeptResults = field(compare=False)
 
 
 @lru_cache(maxsize=4)
-def _read_content(path: Path, digest: str) -> WorkbookReading:
-    reading = read_workbook(path)
-    if reading.catalogue.source_digest != digest:
-        raise DataError("the file changed while it was read.", where=str(path), fix="Try again when it is written.")
-    return reading
+def _read_content(content: _Content) -> WorkbookReading:
+    def read() -> WorkbookReading:
+        reading = read_workbook(content.path)
+        if reading.catalogue.source_digest != content.digest:
+            fix = "Try again when it is written."
+            raise DataError("the file changed while it was read.", where=str(content.path), fix=fix)
+        return reading
+
+    made_from = ("workbook", content.path, content.digest, reader_code())
+    return content.kept.get(made_from, TypeAdapter(WorkbookReading), read)
+
+
+def reader_code() -> str:
+    """What decides beside the workbook what is made of it: the code of this package and of what it leans on."""
+    sources = (Path(__file__).parent, Path(records.__file__))
+    return code_of(*sources, libraries=("pandas", "pandera", "python-calamine"))
 
 
 def file_digest(path: Path) -> str:

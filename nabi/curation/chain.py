@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from nabi.collector import collector_paused
 from nabi.conversations.records import Conversation
-from nabi.curation.collector import collector_paused
 from nabi.curation.completeness import check_completeness
 from nabi.curation.consent import check_consent
 from nabi.curation.contamination import contamination_filter

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from nabi.collector import collector_paused
 from nabi.datasets.advice import LENGTH_EDGES, WANTED_DIFFICULTY, Balance
 from nabi.datasets.card import DatasetCard
 
@@ -16,6 +17,7 @@ MOST_TOPICS = 12
 _COLOUR, _WANTED_COLOUR = "#7aa6d8", "#e0802f"
 
 
+@collector_paused()
 def save_card_picture(path: Path, card: DatasetCard) -> bool:
     """Writes a PNG; False, and nothing written, when the card has no balance to show (an old card)."""
     if card.balance is None:

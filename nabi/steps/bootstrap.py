@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
+
+from pydantic import TypeAdapter
 
 from nabi.catalogue.dialogues import make_dialogues
 from nabi.catalogue.model import Catalogue
+from nabi.catalogue.workbook import reader_code
 from nabi.conversations.records import Conversation
 from nabi.datasets.snapshot import bootstrap_needed
+from nabi.kept import KeptResults
 from nabi.personas.model import Bootstrap, Persona
 from nabi.registry.rollouts import on_trial
 from nabi.steps.past import past_of
@@ -37,26 +42,45 @@ def bootstrap_pool(platform: Platform, persona: Persona) -> list[Conversation]:
     catalogue = platform.catalogue(persona)
     if catalogue is None or persona.bootstrap is None:
         return []
-    num = persona.bootstrap.target + persona.evaluation.anchors
-    return list(_pool(_Content(catalogue), persona.id, num, platform.settings.seed, persona.bootstrap))
+    return list(
+        _pool(
+            _Wanted(
+                catalogue_digest=catalogue.source_digest,
+                persona_id=persona.id,
+                num=persona.bootstrap.target + persona.evaluation.anchors,
+                seed=platform.settings.seed,
+                bootstrap=persona.bootstrap,
+                catalogue=catalogue,
+                kept=platform.kept,
+            )
+        )
+    )
 
 
-class _Content:
-    """A catalogue that equals another of the same bytes: what a cache may take one for."""
+@dataclass(frozen=True)
+class _Wanted:
+    """What the dialogues follow from; two catalogues of the same bytes are equal."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and self.catalogue.source_digest == other.catalogue.source_digest
-
-    def __hash__(self) -> int:
-        return hash(self.catalogue.source_digest)
+    catalogue_digest: str
+    persona_id: str
+    num: int
+    seed: int
+    bootstrap: Bootstrap
+    catalogue: Catalogue = field(compare=False)
+    kept: KeptResults = field(compare=False)
 
 
 @lru_cache(maxsize=16)  # one a persona; every step of a pass asks for the same one
-def _pool(content: _Content, persona_id: str, num: int, seed: int, wanted: Bootstrap) -> tuple[Conversation, ...]:
-    return tuple(make_dialogues(content.catalogue, persona_id, num, seed, wanted.daily_limit, refused=wanted.refused))
+def _pool(wanted: _Wanted) -> tuple[Conversation, ...]:
+    asked = wanted.bootstrap
+
+    def make() -> tuple[Conversation, ...]:
+        catalogue, limit = wanted.catalogue, asked.daily_limit
+        made = make_dialogues(catalogue, wanted.persona_id, wanted.num, wanted.seed, limit, refused=asked.refused)
+        return tuple(made)
+
+    made_from = ("dialogues", wanted.catalogue_digest, wanted.persona_id, wanted.num, wanted.seed, asked, reader_code())
+    return wanted.kept.get(made_from, TypeAdapter(tuple[Conversation, ...]), make)
 
 
 def why_not_train(platform: Platform, filled: Filled) -> str | None:

@@ -11,6 +11,7 @@ from nabi.datasets.snapshot import PREFERENCES
 from nabi.errors import NabiError
 from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit, lock_digest
+from nabi.steps.ahead import MEASURING, importing
 from nabi.steps.guard import uses_words
 from nabi.steps.past import past_of
 from nabi.steps.window import Candidate, Snapshot
@@ -46,7 +47,7 @@ def train_candidate(
     tracker.log_params(snapshot.run_id, _params(job))
     tracker.log_tags(snapshot.run_id, _record(platform, job))
     tracker.log_text(snapshot.run_id, job.model_dump_json(indent=2), JOB_RECORD)
-    result = train_in_own_process(job, on_progress)
+    result = train_in_own_process(job, on_progress, meanwhile=importing(MEASURING))
     _log_result(platform, snapshot.run_id, job, result)
     version = platform.registry.register(
         persona.id,
@@ -92,11 +93,12 @@ def train_together(
             served.append(snapshot)
     # Those of one base follow each other, so that it stays in memory.
     order = sorted(range(len(jobs)), key=lambda place: (jobs[place].base_model, jobs[place].recipe.four_bit))
-    outcomes = run_together(
-        [jobs[place] for place in order],
-        lambda place, share, message: on_progress(served[order[place]], share, message),
-        at_once=platform.settings.train_at_once,
-    )
+    with importing(MEASURING):
+        outcomes = run_together(
+            [jobs[place] for place in order],
+            lambda place, share, message: on_progress(served[order[place]], share, message),
+            at_once=platform.settings.train_at_once,
+        )
     for place, outcome in zip(order, outcomes, strict=True):
         if isinstance(outcome, NabiError):
             logger.warning("%s could not be trained with the others: %s", jobs[place].persona_id, outcome)

@@ -16,10 +16,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
+from nabi.training import memory
 from nabi.training.tokenise import IGNORED, TokenisedSample
 
-MAX_LOGITS = 2**25
-"""Scores (tokens × vocabulary) that are in memory at once; beyond it they are made in chunks. 128 MiB in float32."""
+MAX_LOGITS = memory.MAX_LOGITS
+"""Beyond so many scores they are made in chunks."""
 
 # A shorter prefix is not worth a pass of its own.
 _LEAST_SHARED = 16

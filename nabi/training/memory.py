@@ -25,11 +25,16 @@ import json
 from dataclasses import dataclass, fields
 
 from nabi.training.base_model import BaseRef, folder_here
-from nabi.training.loss import MAX_LOGITS
 from nabi.training.recipe import Recipe
 
 TYPICAL_TOKENS = 512
 """Tokens of the longest sample where nobody has counted: system prompt, facts, question and answer of a chat."""
+
+MAX_LOGITS = 2**25
+"""Scores (tokens × vocabulary) that are in memory at once; beyond it they are made in chunks. 128 MiB in float32.
+
+Here and not beside the loss, which brings torch: whoever only makes a job asks how much memory it needs.
+"""
 
 GIB = 2**30
 _REFERENCE_BYTES = 8

@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -68,8 +69,13 @@ def training_environment(threads: int | None) -> dict[str, str]:
     return variables if threads is None else variables | {"OMP_NUM_THREADS": str(threads)}
 
 
-def train_in_own_process(job: TrainingJob, on_progress: Progress) -> TrainingResult:
+def train_in_own_process(
+    job: TrainingJob, on_progress: Progress, *, meanwhile: AbstractContextManager[None] | None = None
+) -> TrainingResult:
     """`train_together` for one job.
+
+    Args:
+        meanwhile: what goes on in this process while it only waits for the child; left out where none is needed.
 
     Raises:
         OutOfMemory: one sample at a time does not fit the memory either.
@@ -78,7 +84,8 @@ def train_in_own_process(job: TrainingJob, on_progress: Progress) -> TrainingRes
     """
     if job.out_dir.exists():
         return train_adapter(job, on_progress)  # a glance, no training: no process is worth starting
-    (outcome,) = train_together([job], lambda _place, share, message: on_progress(share, message))
+    with meanwhile or contextlib.nullcontext():
+        (outcome,) = train_together([job], lambda _place, share, message: on_progress(share, message))
     if isinstance(outcome, NabiError):
         raise outcome
     return outcome

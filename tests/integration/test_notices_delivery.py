@@ -158,3 +158,33 @@ def test_a_week_of_skipped_windows_reaches_a_person_once_a_week(platform: Platfo
     texts = sorted(body["text"] for _, body in receiver.received)
     assert texts[0].startswith("nabiyam: every window was skipped for 15 days")
     assert texts[1] == ("nabiyam: every window was skipped for 7 days, because: 1 × skipped: … of … new samples.")
+
+
+def test_a_week_in_which_nothing_went_live_reaches_a_person_with_the_reasons(
+    platform: Platform, receiver: Receiver
+) -> None:
+    noon = datetime(2026, 7, 1, 3, tzinfo=UTC)
+    ends = [
+        ("kept", "kept: +1.2 %, 5 % needed"),
+        ("kept", "kept: +0.4 %, 5 % needed"),
+        ("failed", "failed: no space: /srv/nabi is full"),
+        ("skipped", "skipped: 12 of 50 new samples"),
+        ("kept", "kept: +2.0 %, 5 % needed"),
+    ]
+    for number, (state, sentence) in enumerate(ends):
+        window = noon + timedelta(hours=6 * number)
+        platform.journal.start("nabiyam", window)
+        figures = {"kind": "no space"} if state == "failed" else {}
+        platform.journal.finish("nabiyam", window, state, sentence, figures=figures)
+    now = datetime.now(UTC)
+    for days in (6, 7, 8):
+        note_silences(platform, now + timedelta(days=days))
+    deliver_notices(platform)
+    told = {body["event"]: body for _, body in receiver.received}
+    assert set(told) == {"failed", "nothing_deployed"}
+    assert told["nothing_deployed"]["text"] == (
+        "nabiyam: nothing was deployed for 7 days, because: "
+        "3 × kept: … %, … % needed; 1 × skipped: … of … new samples; 1 × failed (no space)."
+    )
+    assert told["nothing_deployed"]["facts"]["windows"] == 5
+    assert [body["event"] for _, body in receiver.received].count("nothing_deployed") == 1

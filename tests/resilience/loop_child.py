@@ -59,7 +59,7 @@ def play(home: str, persona: str, as_of: datetime, deploy: bool) -> None:
     from nabi.training.train import train_adapter
     from nabi.wiring import Platform
 
-    train.train_in_own_process = train_adapter
+    train.train_in_own_process = lambda job, on_progress, meanwhile: train_adapter(job, on_progress)
     platform = Platform(Settings(home=Path(home), threads=1))
     results = Path(home) / "results"
     results.mkdir(exist_ok=True)

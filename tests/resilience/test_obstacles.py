@@ -165,6 +165,7 @@ def test_a_datasets_folder_that_may_only_be_read_is_named(
             told = fails(platform, before, Kind.BAD_CONFIGURATION)
         assert str(folder) in told
         goes_on(platform, before, undisturbed)
+        print(f"\nread-only: {told}\nthe live adapter as it was; afterwards the undisturbed version, 1 MLflow run")
 
 
 @contextmanager
@@ -206,6 +207,7 @@ def test_dvcs_lock_in_anothers_hand_is_waited_for(
             assert "another process holds DVC's lock" in told
             end(holder)
         goes_on(platform, before, undisturbed)
+        print(f"\nlock: {told}\nafterwards the undisturbed version, 1 MLflow run")
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=1), timedelta(days=-1)], ids=["a day on", "a day back"])
@@ -238,3 +240,4 @@ def test_a_clock_that_jumps_takes_a_persona_from_nobody_who_works_and_lets_a_sil
                 version, who="a remote run", why="late", lease=remote.lease(persona_lease(PERSONA))
             )
         assert live_of(platform) == before
+        print(f"\nclock {jump}: 0 leases taken from a living process, 1 from a silent one, 0 deployments by that one")

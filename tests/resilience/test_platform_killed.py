@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from minute_base import build_tiny_base
 from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform, wait_until
 
 from nabi.cli.stopping import PlannedStop
+from nabi.control.recovery import MAX_CRASHES
 from nabi.resources.monitor import LEAST_SECONDS
 from nabi.resources.processes import ProcessId
 from nabi.wiring import Platform
@@ -64,8 +66,6 @@ def nabi(up: SmallPlatform) -> Iterator[Platform]:
 
 
 def make_run(client: Any, *personas: str, hours: int = 0, queue: str = "normal") -> Any:
-    from datetime import timedelta
-
     deployment = client.read_deployment_by_name("continuous-learning/every-six-hours")
     as_of = (NOON + timedelta(hours=hours)).isoformat()
     return client.create_flow_run_from_deployment(
@@ -133,6 +133,36 @@ def test_killed_whole_or_in_part_a_run_goes_on_within_a_minute_and_nothing_appea
     print(
         f"\n{len(times)} kills: at work again after {times[len(times) // 2]:.0f} s (median), {times[-1]:.0f} s (worst)"
     )
+
+
+def test_after_three_deaths_at_one_step_it_stops_says_so_and_tells_a_person(up: SmallPlatform, nabi: Platform) -> None:
+    up.start("worker", "control")
+    window = NOON + timedelta(hours=720)
+    with prefect_client(up) as client:
+        run = make_run(client, "bot", hours=720)
+        for number in range(1, MAX_CRASHES + 1):
+            wait_until(lambda: _at(nabi, run, "train") and _works_again(nabi, run), 120 * PATIENCE, "it trains")
+            for process in up.flow_processes():
+                process.kill()
+            _wait_for_crashes(nabi, run, number)
+        wait_until(lambda: state_of(client, run).is_final(), 20 * PATIENCE, "it is given up")
+        state = state_of(client, run)
+    assert (state.name, state.type.value) == ("GaveUp", "FAILED")
+    assert state.message.startswith(f"stopped: its process died {MAX_CRASHES} times at bot: train. ")
+    standing = nabi.journal.standing("bot", window)
+    assert standing is not None
+    assert (standing.state, standing.sentence) == ("failed", f"failed: {state.message}")
+    (told,) = [notice for notice in nabi.notices.latest() if notice.event == "gave_up"]
+    assert (told.persona_id, told.facts["step"]) == ("bot", "bot: train")
+    assert nabi.ledger.history("bot") == []
+
+
+def _wait_for_crashes(nabi: Platform, run: Any, number: int) -> None:
+    def counted() -> list[str]:
+        return [step for _, step in nabi.crashes.of([str(run)]).get(str(run), [])]
+
+    wait_until(lambda: len(counted()) == number, WITHIN_SECONDS * PATIENCE, f"death {number} is counted")
+    assert counted() == ["bot: train"] * number
 
 
 def test_a_planned_stop_counts_no_crash_however_its_run_ends(up: SmallPlatform, nabi: Platform) -> None:

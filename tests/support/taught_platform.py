@@ -22,7 +22,8 @@ def taught_platform(folder: Path, persona: str, empty_mlflow: Path) -> Iterator[
     """Sixty conversations of one persona over a minute base; the persona's lease is the test's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        patch.setattr(train, "train_in_own_process", train_adapter)  # seconds of imports less
+        # Seconds of imports less, and none beside it.
+        patch.setattr(train, "train_in_own_process", lambda job, report, meanwhile: train_adapter(job, report))
         platform = plant_small_home(folder / "home", persona, base=build_tiny_base(folder / "base" / "minute"), num=60)
         shutil.copyfile(empty_mlflow, platform.settings.state / "mlflow.db")
         platform.holding.take([persona_lease(persona)], "the test")

@@ -17,6 +17,8 @@ import pytest
 from nabi import errors
 from nabi.error_kinds import RULES, TREATMENT, Kind, explanation, is_worth_another_try, kind_of
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def nobody_listens() -> str:
     with socket.socket() as probe:
@@ -260,7 +262,9 @@ def test_every_class_in_the_table_exists_under_its_name() -> None:
 
 def test_every_kind_says_what_the_loop_and_what_a_person_does() -> None:
     assert set(TREATMENT) == set(Kind)
-    assert "nabi/steps/train.py" in TREATMENT[Kind.OUT_OF_MEMORY].retried
+    for kind, does in ((Kind.OUT_OF_MEMORY, "isinstance(outcome, OutOfMemory)"), (Kind.TRANSIENT, "JITTER")):
+        place = TREATMENT[kind].retried.partition("(")[2].rstrip(")")
+        assert does in (ROOT / place).read_text(encoding="utf-8"), "the table names the place that does it"
 
 
 def test_the_sentence_says_what_to_mend_unless_the_error_does() -> None:

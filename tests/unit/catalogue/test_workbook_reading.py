@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,30 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
+from nabi.catalogue import workbook
+from nabi.catalogue.dialogues import make_dialogues
 from nabi.catalogue.findings import Finding, WorkbookError, write_findings
 from nabi.catalogue.model import Hours
+from nabi.catalogue.report import feature_report, render
 from nabi.catalogue.workbook import WorkbookReading, read_workbook, read_workbook_cached
 from nabi.errors import DataError
+from nabi.kept import KeptResults
+
+SAMPLE = Path(__file__).resolve().parents[3] / "sample_data.xlsx"
 
 Write = Callable[[dict[str, list[list[Any]]]], Path]
 Rows = list[list[Any]]
 
 SHOPS: Rows = [["id", "shopName", "category"], [1, "봄날식당", "한식"], [2, "여름분식", "분식"]]
 MENUS: Rows = [["id", "shop_id", "name", "price"], [1, 1, "비빔밥", 7000], [2, 2, "떡볶이", "4천5백원"]]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[KeptResults]:
+    """Readings of this test only."""
+    workbook._read_content.cache_clear()
+    yield KeptResults(tmp_path / "kept")
+    workbook._read_content.cache_clear()
 
 
 def rules_of(reading: WorkbookReading) -> list[tuple[str, int, str]]:
@@ -203,12 +217,39 @@ def test_discounts_of_menus_without_a_price_are_gone(write_workbook: Write) -> N
     assert (menu.price, menu.discount_value) == (None, None)
 
 
-def test_a_workbook_is_read_once_until_its_content_changes(write_workbook: Write) -> None:
+def test_a_workbook_is_read_once_until_its_content_changes(write_workbook: Write, kept: KeptResults) -> None:
     path = write_workbook({"shop": SHOPS, "shop_menu": MENUS})
-    first = read_workbook_cached(path)
-    assert read_workbook_cached(path) is first
+    first = read_workbook_cached(path, kept)
+    assert read_workbook_cached(path, kept) is first
     write_workbook({"shop": SHOPS[:2], "shop_menu": MENUS})
-    assert len(read_workbook_cached(path).catalogue.shops) == 1
+    assert len(read_workbook_cached(path, kept).catalogue.shops) == 1
+
+
+def test_the_next_process_takes_the_reading_as_it_was_and_makes_the_same_of_it(
+    kept: KeptResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped workbook, with all that is odd in it: equal to the last finding."""
+    first = read_workbook_cached(SAMPLE, kept)
+    workbook._read_content.cache_clear()  # as a process that just started
+    with monkeypatch.context() as patch:
+        patch.setattr(workbook, "read_workbook", lambda path: pytest.fail(f"{path} was read again"))
+        again = read_workbook_cached(SAMPLE, kept)
+    assert again is not first
+    assert again == first
+    assert again.catalogue.menus_by_shop == first.catalogue.menus_by_shop
+    assert render(feature_report(again)) == render(feature_report(first))
+    made = [make_dialogues(of.catalogue, "bot", 60, 1, 8000, refused=0.05) for of in (first, again)]
+    assert made[0] == made[1]
+
+
+def test_another_reader_reads_again(write_workbook: Write, kept: KeptResults, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_workbook({"shop": SHOPS, "shop_menu": MENUS})
+    read_workbook_cached(path, kept)
+    workbook._read_content.cache_clear()
+    monkeypatch.setattr(workbook, "reader_code", lambda: "another")
+    monkeypatch.setattr(workbook, "read_workbook", lambda _path: pytest.fail("read"))
+    with pytest.raises(pytest.fail.Exception, match="read"):
+        read_workbook_cached(path, kept)
 
 
 def test_the_same_workbook_gives_the_same_reading(write_workbook: Write) -> None:
