@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,6 @@ from served_home import make_home
 from nabi.registry.answers import AnswerRecord
 from nabi.steps.watch import NUM_FIRST, watch
 from nabi.wiring import Platform
-
-BEGUN = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -30,13 +28,15 @@ def platform(tmp_path: Path, empty_mlflow: Path) -> Iterator[Platform]:
 
 
 def answered(platform: Platform, numbers: range, *, seconds: float = 0.5, broken_every: int = 100) -> None:
+    live = platform.ledger.live("mari")
+    assert live is not None
     platform.answers.add(
         AnswerRecord(
             answer_id=f"answer-{number}",
             persona_id="mari",
             adapter_version="mari--v2",
             digest="digest of mari--v2",
-            at=BEGUN + timedelta(minutes=1 + number),
+            at=live.since + timedelta(minutes=1 + number),
             num_prompt_tokens=10,
             num_tokens=10,
             num_chars=30 + number % 7,
