@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client
 
 from nabi.cli.stopping import PlannedStop
 from nabi.control.recovery import MAX_CRASHES
+from nabi.registry.journal import REPLAY
 from nabi.resources.monitor import LEAST_SECONDS
 from nabi.resources.processes import ProcessId
 from nabi.wiring import Platform
@@ -34,7 +35,7 @@ IS_LONG = os.environ.get("NABI_LONG") == "1"
 SEED = int(os.environ.get("NABI_SEED", "20260701"))
 ROUNDS = int(os.environ.get("NABI_ROUNDS", "20"))
 STEPS = ("collect", "filter", "bootstrap", "snapshot", "train", "evaluate", "gate", "keep the champion")
-PERSONAS = ("bot", "guide")
+PERSONAS = ("bot", "guide", "past")
 WITHIN_SECONDS = 60.0
 WORKER_LOOKS = 2.0
 # A machine that does other work too is not what this is about: everything may take so many times longer.
@@ -182,6 +183,52 @@ def test_a_planned_stop_counts_no_crash_however_its_run_ends(up: SmallPlatform, 
         for process in up.flow_processes():
             process.kill()
     assert nabi.crashes.of([str(run)]) == {}
+
+
+def test_a_backfill_repeats_the_window_that_failed_and_nothing_else(up: SmallPlatform, nabi: Platform) -> None:
+    up.start("worker", "control")
+    start, first, second = (NOON - timedelta(hours=hours) for hours in (24, 18, 12))
+    persona = nabi.persona("past")
+    base = Path(persona.base_model)
+
+    def past(end: datetime, *options: str, expect: int = 0) -> str:
+        span = ("--from", start.isoformat(), "--to", end.isoformat())
+        told = up.nabi("backfill", *span, "--persona", "past", *options, expect=expect)
+        return " ".join(told.split())
+
+    def decided() -> dict[datetime, str]:
+        return {standing.as_of: standing.state for standing in nabi.journal.latest("past", 1000)}
+
+    assert "1 windows queued" in past(first)
+    kept = decided()[first]
+    assert kept in {"kept", "deployed"}
+    runs = nabi.tracker.runs_of("past")
+
+    base.rename(base.with_name("away"))
+    try:
+        told = past(second, expect=1)
+    finally:
+        base.with_name("away").rename(base)
+    assert "1 windows queued, 1 were decided before" in told
+    assert decided() == {first: kept, second: "failed"}
+    assert str(base) in told
+
+    assert "1 windows queued, 1 were decided before" in past(second)
+    assert decided().keys() == {first, second}
+    assert decided()[second] in {"kept", "deployed"}
+    assert "0 windows queued, 2 were decided before" in past(second)
+    windows = nabi.journal.latest("past", 1000)
+    assert set(runs) < set(nabi.tracker.runs_of("past"))
+    assert len({window.mlflow_run_id for window in windows}) == len(windows) == 2
+    # Each window saw only what existed when it ended: ten conversations in six hours.
+    assert [window.figures["num_new"] for window in sorted(windows, key=lambda one: one.as_of)] == [10, 20]
+
+    history, live = nabi.ledger.history("past"), decided()
+    assert "1 windows queued" in past(first, "--replay")
+    (replayed,) = nabi.journal.latest("past", 1000, line=REPLAY)
+    assert (replayed.as_of, replayed.state) in {(first, "kept"), (first, "won")}
+    assert (nabi.ledger.history("past"), decided()) == (history, live)
+    up.kill("worker", "control")
 
 
 def _kill_at(up: SmallPlatform, nabi: Platform, run: Any, step: str, parts: Sequence[str]) -> float:
