@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Two OpenMP threads that spin on busy cores fall to an eighth of one thread's speed.
-export OMP_WAIT_POLICY := PASSIVE
 export HF_HUB_OFFLINE ?= 1
 # Dozens of processes are started; each would compile a thousand modules anew (4 s instead of 2 for a run of the loop).
 export PYTHONDONTWRITEBYTECODE :=

@@ -177,7 +177,6 @@ def _environment(home: Path) -> dict[str, str]:
         "NABI_HOME": str(home),
         "NABI_PERSONAS_DIR": str(ROOT / str(defaults["personas_dir"].default)),
         "NABI_MODELS_DIR": str(ROOT / str(defaults["models_dir"].default)),
-        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 

@@ -105,7 +105,6 @@ def play(home: Path, seed: int, given: argparse.Namespace) -> Iterator[Outcome]:
         NABI_MODELS_DIR=str(given.models.resolve()),
         NABI_SEED=str(seed),
         NABI_THREADS=str(given.threads),
-        OMP_WAIT_POLICY="PASSIVE",
     )
     get_settings.cache_clear()
     get_platform.cache_clear()

@@ -170,7 +170,6 @@ def home_environment(given: argparse.Namespace, platform: Platform) -> dict[str,
         # Nobody but this benchmark changes what is live: answers of noisy adapters would be taken back.
         "NABI_WATCH_SECONDS": "1000000",
         "OMP_NUM_THREADS": str(given.threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_OFFLINE": "1",
     }
 

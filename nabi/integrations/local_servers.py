@@ -135,8 +135,6 @@ def chat_server(settings: Settings) -> Server:
         port=settings.serve_port,
         port_setting="NABI_SERVE_PORT",
         command=(sys.executable, "-m", "nabi.cli", "serve", "--port", str(settings.serve_port)),
-        # Threads that spin while they wait would take the cores from a training.
-        environment={"OMP_WAIT_POLICY": "PASSIVE"},
         health_path="/healthz",
     )
 

@@ -52,13 +52,11 @@ class _Order(Frozen):
 def training_environment(threads: int | None) -> dict[str, str]:
     """Variables that must be set before a process that trains starts; they are read once, when torch is imported.
 
-    Spinning OpenMP threads on busy cores fell to an eighth of one thread's speed. One malloc arena keeps memory from
-    growing with varying batch shapes. Setting glibc's trim threshold alone would also freeze its mmap threshold at
-    128 kB: every large tensor then came as fresh, zeroed pages and a step took three times as long, so both are set.
-    The hash seed settles the order of sets.
+    One malloc arena keeps memory from growing with varying batch shapes. Setting glibc's trim threshold alone would
+    also freeze its mmap threshold at 128 kB: every large tensor then came as fresh, zeroed pages and a step took three
+    times as long, so both are set. The hash seed settles the order of sets.
     """
     variables = {
-        "OMP_WAIT_POLICY": "PASSIVE",
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_TRIM_THRESHOLD_": "100000000",
         "MALLOC_MMAP_THRESHOLD_": "33554432",

@@ -32,7 +32,6 @@ class Installation:
             "NABI_HOME": str(home),
             "NABI_PERSONAS_DIR": str(ROOT / "personas"),
             "NABI_MODELS_DIR": str(ROOT / "models"),
-            "OMP_WAIT_POLICY": "PASSIVE",
             "COLUMNS": "200",
         }
 

@@ -102,7 +102,6 @@ class SmallPlatform:
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             # What the tests' own work makes of this machine is not what they are about.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Read once, when torch is imported: two spinning threads on a busy machine are slower than one.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read once, when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable

@@ -250,7 +250,6 @@ def test_the_child_ends_when_its_parent_is_killed(make_job: Callable[..., Any], 
 
 def test_the_environment_sets_what_is_read_only_once() -> None:
     variables = training_environment(2)
-    assert variables["OMP_WAIT_POLICY"] == "PASSIVE"
     assert variables["OMP_NUM_THREADS"] == "2"
     assert variables["MALLOC_ARENA_MAX"] == "1"
     assert "OMP_NUM_THREADS" not in training_environment(None)
