@@ -70,7 +70,11 @@ class Settings(BaseSettings):
     max_gpu: float = Field(default=90, gt=0, le=100, description="percent, the same for the GPU that trains")
     max_waiting_runs: int = Field(default=50, ge=1, description="runs in the queue; one more is refused")
     seed: int = 20260701
-    threads: int | None = Field(default=None, ge=1, description="CPU threads for training; default: all cores")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPU threads; default: all cores to train, what suits the base to answer",
+    )
     train_at_once: int | None = Field(
         default=None, ge=1, description="adapters trained as one batch; default: as many as fit a GPU, one on a CPU"
     )

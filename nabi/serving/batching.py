@@ -215,6 +215,7 @@ class BatchEngine:
     def _run(self) -> None:
         import torch
 
+        torch.set_num_threads(self.base.threads)
         with torch.inference_mode():
             while self._wait_for_work():
                 self._load_ahead()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nabi.errors import ConfigError, ModelError
 from nabi.serving.batching import Abandoned, BatchEngine, QueueFull
@@ -79,6 +80,20 @@ def test_a_mixed_crowd_gets_the_answers_that_each_would_get_alone(
         assert (answer.ended == "stop") == expected.finished
         assert 0 <= answer.seconds_waiting <= answer.seconds_to_first <= answer.seconds
     assert engine.num_speaking == engine.num_waiting == 0
+
+
+def test_its_thread_computes_with_as_many_as_its_own_base_was_loaded_for(tiny_base_dir: Path) -> None:
+    base, seen = _fresh(tiny_base_dir), set()
+    base.model.get_input_embeddings().register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)  # as another base would, loaded after this one
+        engine = BatchEngine(base, num_slots=1, max_rows=1)
+        _say(engine, 0)
+        engine.close()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {1}
 
 
 def test_rows_grow_beyond_their_first_length(engine: BatchEngine, tiny_base_dir: Path) -> None:

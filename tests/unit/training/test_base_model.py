@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,21 @@ def test_a_hub_base_in_the_cache_is_pinned_to_its_commit_and_loads_offline(
     ref = resolve_base("someone/minute", tmp_path)
     assert (ref.source, ref.revision) == ("someone/minute", commit)
     assert load_base(ref, threads=1).model.config.hidden_size == 64
+
+
+def test_a_small_base_answers_with_one_thread_and_a_larger_one_with_all_cores(
+    tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
+    ref = resolve_base(str(tiny_base_dir), tiny_base_dir)
+    try:
+        torch.set_num_threads(cores)
+        assert load_base(ref).threads == torch.get_num_threads() == 1
+        monkeypatch.setattr("nabi.training.base_model.ONE_THREAD_WEIGHTS", 10)
+        assert load_base(ref).threads == torch.get_num_threads() == cores
+        assert load_base(ref, threads=1).threads == torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_loaded_base_is_frozen_full_precision_and_greedy(tiny_base: LoadedBase) -> None:
