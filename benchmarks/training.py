@@ -132,6 +132,7 @@ def many(given: argparse.Namespace) -> dict[str, Any]:
             started = time.perf_counter()
             in_a_process(given.script, num, given.threads, given.max_length)
             theirs.append(60 / (time.perf_counter() - started))
+            print(f"{num} samples: {ours[-1]:.2f} and {theirs[-1]:.2f} a minute", file=sys.stderr, flush=True)
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
         row = (statistics.median(ours), statistics.median(theirs), ratio)
         print(f"| {given.many} | {num} | {row[0]:.1f} | {row[1]:.1f} | {ratio:.1f} |", flush=True)
