@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="of one request; more gets a 413")
     webhook_url: HttpUrl | None = Field(default=None, description="where notices are posted; see docs/notices.md")
     judge_api_key: SecretStr | None = Field(default=None, description="the bearer token of a persona's judge")
+    teacher_api_key: SecretStr | None = Field(
+        default=None, description="the bearer token of `nabi synthesize`'s teacher"
+    )
     quiet_days: int = Field(default=7, ge=1, description="days without training or deployment before a person hears")
     max_cpu: float = Field(default=85, gt=0, le=100, description="percent; a busier machine keeps runs waiting")
     max_memory: float = Field(default=80, gt=0, le=100, description="percent, the same for memory")

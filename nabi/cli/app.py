@@ -25,6 +25,7 @@ from nabi.cli import (
     reproduce,
     review,
     serve,
+    synthesize,
     tour,
     up,
 )
@@ -58,6 +59,7 @@ app.command("run")(learn.run)
 app.command("backfill")(learn.backfill)
 app.command("tour")(tour.tour)
 app.command("ingest")(learn.ingest)
+app.command("synthesize")(synthesize.synthesize)
 app.command("chat")(chat.chat)
 app.command("status")(look.status)
 app.command("doctor")(look.doctor)

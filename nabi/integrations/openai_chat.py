@@ -23,12 +23,14 @@ class ChatServer:
         url: up to and with `/v1`.
         seconds: for one answer.
         key: sent as a bearer token; never part of a message.
+        settings: what decides about it, for who is told that it refuses.
     """
 
     url: str
     model: str
     seconds: float
     key: str | None = field(default=None, repr=False)
+    settings: str = "the judge's url and model, and at NABI_JUDGE_API_KEY"
 
     def ask(self, question: str) -> str:
         """The answer at temperature 0, as long as the server lets it be: a judge that thinks first needs room.
@@ -66,7 +68,7 @@ class ChatServer:
         told = f"{self.url} answered {status}"
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _WORTH_ANOTHER_TRY:
             return TransientError(told)
-        return ConfigError(told, fix="Look at the judge's url and model, and at NABI_JUDGE_API_KEY.")
+        return ConfigError(told, fix=f"Look at {self.settings}.")
 
     def _text_of(self, content: bytes) -> str:
         try:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
+from nabi.addresses import usable_address
 from nabi.conversations.records import Basis, Frozen
 
 Preset = Literal["low-memory", "balanced", "high-quality"]
@@ -129,14 +129,7 @@ class Judge(Frozen):
     @field_validator("url")
     @classmethod
     def _usable_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"{value!r} is no address of a server; write it as https://host/v1")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError(
-                "the address holds a password, which every copy of this file would tell; set NABI_JUDGE_API_KEY instead"
-            )
-        return value.rstrip("/")
+        return usable_address(value, key="NABI_JUDGE_API_KEY")
 
 
 class Evaluation(Frozen):

@@ -153,12 +153,12 @@ def _request_id(row: Fields) -> str:
 
 def _facts(row: Fields) -> tuple[Fact, ...]:
     items = fields.items(row, "retrieved_items")
-    found = (_fact(item, f"retrieved_items[{place}]") for place, item in enumerate(items))
+    found = (fact_of_item(item, f"retrieved_items[{place}]") for place, item in enumerate(items))
     return tuple(fact for fact in found if fact)[:TOP_K]
 
 
-def _fact(item: Any, field: str) -> Fact:
-    """The item in short: its usual fields under Korean labels, without what only a machine needs."""
+def fact_of_item(item: Any, field: str) -> Fact:
+    """An item in short: its usual fields under Korean labels, without what only a machine needs."""
     if isinstance(item, str):
         item = {"text": item}
     if isinstance(item, dict) and isinstance(item.get("metadata"), dict):

@@ -11,6 +11,7 @@ import pytest
 
 from nabi.conversations.keys import user_key
 from nabi.conversations.records import Basis, Consent, Conversation
+from nabi.conversations.sources.items import read_items
 from nabi.conversations.sources.rows import NO_PERMISSION, Accepted, Delivery, Refused, Row
 from nabi.conversations.sources.search import (
     MAX_VALUE_CHARS,
@@ -197,3 +198,24 @@ def test_a_row_that_breaks_a_rule_is_refused_with_its_field(
     tmp_path: Path, changes: dict[str, Any], field: str
 ) -> None:
     assert refused(read_one(tmp_path, **changes)).field == field
+
+
+def test_items_by_themselves_are_read_once_each_and_only_where_something_is_said_about_them(tmp_path: Path) -> None:
+    rows = [
+        {"id": 1, "name": "모아노트", "description": "회의록 도구입니다.", "score": 0.5},
+        {"id": 2, "name": "모아노트", "description": "회의록 도구입니다."},
+        {"title": "글다듬이", "tags": ["문서", "교정"]},
+        {"description": "이름이 없습니다."},
+        {"name": "이름뿐", "id": 3},
+    ]
+    lines = tmp_path / "items.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows) + "no JSON\n")
+    found = read_items(lines)
+    assert found.facts == (
+        {"이름": "모아노트", "설명": "회의록 도구입니다."},
+        {"이름": "글다듬이", "태그": "문서, 교정"},
+    )
+    assert [(row.line, row.field) for row in found.refused] == [(4, "name"), (5, ""), (6, "")]
+    array = tmp_path / "items.json"
+    array.write_text(json.dumps(rows[:3]))
+    assert read_items(array).facts == found.facts
