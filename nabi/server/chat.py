@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from nabi.conversations.records import Fact, Message
 from nabi.datasets.samples import chat_messages
 from nabi.server.access import Caller, needs
-from nabi.server.chat_bodies import ChatBody, closing, piece, whole
+from nabi.server.chat_bodies import ChatBody, Reply
 from nabi.server.hosting import Hosting
 from nabi.server.keeping import Keeper, Turn
 from nabi.server.problems import told
@@ -64,16 +64,13 @@ async def completions(request: Request, body: ChatBody, _caller: Talker) -> Resp
     def hear(text: str) -> None:
         loop.call_soon_threadsafe(pieces.put_nowait, text)
 
-    engine = hosting.engine(turn.route.base)
-    pending = await asyncio.to_thread(
-        engine.submit, turn.prompt, turn.route.adapter, body.decoding, told=hear if body.stream else None
-    )
+    pending = await asyncio.to_thread(_ask, hosting, turn, hear if body.stream else None)
     if body.stream:
         events = _events(keeper, turn, pending, pieces)
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     answer = await _wait(request, pending)
     await asyncio.to_thread(keeper.keep, turn, answer)
-    return JSONResponse(whole(turn.answer_id, turn.route, answer, turn.facts))
+    return JSONResponse(_reply(turn).whole(answer))
 
 
 def _begin(hosting: Hosting, body: ChatBody) -> Turn:
@@ -89,6 +86,18 @@ def _begin(hosting: Hosting, body: ChatBody) -> Turn:
     return Turn(f"chatcmpl-{secrets.token_hex(16)}", now, body, route, facts, prompt)
 
 
+def _ask(hosting: Hosting, turn: Turn, told: Callable[[str], None] | None) -> Underway:
+    """Brings the request to its engine, which may wait for the disk."""
+    engine = hosting.engine(turn.route.base)
+    return engine.submit(turn.prompt, turn.route.adapter, turn.body.decoding, told=told)
+
+
+def _reply(turn: Turn) -> Reply:
+    options = turn.body.stream_options
+    tells_usage = options is not None and options.include_usage
+    return Reply(turn.answer_id, int(turn.at.timestamp()), turn.route, turn.facts, tells_usage)
+
+
 async def _wait(request: Request, pending: Underway) -> Answer:
     """The answer; when the asker goes away, nobody computes it any further."""
     answer = asyncio.wrap_future(pending.answer)
@@ -102,22 +111,23 @@ async def _wait(request: Request, pending: Underway) -> Answer:
 async def _events(keeper: Keeper, turn: Turn, pending: Underway, pieces: asyncio.Queue[str]) -> AsyncIterator[str]:
     """The answer as server-sent events, ending with [DONE]; an error on the way is the last event."""
     answer = asyncio.wrap_future(pending.answer)
+    reply = _reply(turn)
     try:
-        yield _event(piece(turn.answer_id, turn.route, {"role": "assistant", "content": ""}))
+        yield _event(reply.piece({"role": "assistant", "content": ""}))
         while not (answer.done() and pieces.empty()):
             heard = asyncio.ensure_future(pieces.get())
             either: set[asyncio.Future[Any]] = {heard, answer}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if heard.done():
-                yield _event(piece(turn.answer_id, turn.route, {"content": heard.result()}))
+                yield _event(reply.piece({"content": heard.result()}))
             else:
                 heard.cancel()
                 await asyncio.sleep(0)  # the last pieces were sent before the answer was complete
         complete = answer.result()
         await asyncio.to_thread(keeper.keep, turn, complete)
-        yield _event(piece(turn.answer_id, turn.route, {}, complete.ended))
-        if turn.body.stream_options and turn.body.stream_options.include_usage:
-            yield _event(closing(turn.answer_id, turn.route, complete, turn.facts))
+        yield _event(reply.piece({}, complete.ended))
+        if reply.tells_usage:
+            yield _event(reply.closing(complete))
         yield "data: [DONE]\n\n"
     except Exception as error:  # the status is sent already: the client learns of it from the last event
         yield _event(told(error)[1])

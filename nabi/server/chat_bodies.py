@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from nabi.conversations.records import Fact, Message
 from nabi.serving.batching import Answer
-from nabi.serving.decoding import MAX_STOP_CHARS, MAX_STOPS, Decoding
+from nabi.serving.decoding import MAX_PENALTY, MAX_STOP_CHARS, MAX_STOPS, Decoding
 from nabi.serving.routing import Route
 
 DEFAULT_TOKENS = 96
@@ -22,7 +25,40 @@ MAX_MESSAGES = 200
 MAX_FACTS = 50
 MAX_NAME_CHARS = 200
 
-_UNSUPPORTED = ("tools", "functions", "response_format", "logprobs", "top_logprobs", "logit_bias", "audio")
+_NEEDLESS: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "tools": ([],),
+        "tool_choice": ("none", "auto"),
+        "functions": ([],),
+        "function_call": ("none", "auto"),
+        "response_format": ({"type": "text"},),
+        "logprobs": (False,),
+        "top_logprobs": (0,),
+        "logit_bias": ({},),
+        "modalities": (["text"],),
+        "audio": (),
+        "reasoning_effort": ("none",),
+        "verbosity": ("medium",),
+        "web_search_options": (),
+        "store": (False,),
+    }
+)
+"""OpenAI's fields for what is not done here, with the values that ask for nothing but what is."""
+
+_WITHOUT_EFFECT = frozenset(
+    {
+        "metadata",
+        "parallel_tool_calls",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+    }
+)
+"""OpenAI's fields that change no answer: notes of the caller's own, and hints how to compute or to bill it."""
+
+_NOT_IN_A_TURN = ("tool_calls", "function_call", "audio")
 
 
 # Control characters other than tab and line ends, and halves of surrogate pairs. Replacement characters may come: an
@@ -47,10 +83,20 @@ class TextPart(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """One turn. `system` and `developer` turns are taken and not used: a persona speaks under its own prompt."""
+    """One turn. `system` and `developer` turns are taken and not used: a persona speaks under its own prompt. Nor is a
+    turn's `name` used: no persona was trained on any."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | Annotated[list[TextPart], Field(max_length=MAX_MESSAGES)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_text(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name in _NOT_IN_A_TURN:
+                if values.get(name):
+                    raise _unsupported(name, "in a message")
+        return values
 
     @property
     def text(self) -> str:
@@ -58,13 +104,17 @@ class ChatMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
 
 
 class ChatBody(BaseModel):
-    """A request. What would change the answer and is not supported is refused; other unknown fields are ignored."""
+    """A request. Fields that are not known are refused, as OpenAI does, and so is what is not supported of the known
+    ones: nothing that should change the answer is passed over in silence."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False, json_schema_extra={"additionalProperties": False})
 
     model: Name = Field(description="a persona's id, or an adapter version such as nabiyam--v7")
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
@@ -74,6 +124,8 @@ class ChatBody(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=100_000)
     temperature: float | None = Field(default=None, ge=0, le=2, description="default 0: the likeliest token each time")
     top_p: float | None = Field(default=None, gt=0, le=1)
+    frequency_penalty: float | None = Field(default=None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    presence_penalty: float | None = Field(default=None, ge=-MAX_PENALTY, le=MAX_PENALTY)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     n: Literal[1] | None = None
@@ -88,11 +140,26 @@ class ChatBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            asked = [name for name in _UNSUPPORTED if values.get(name)]
-            if asked and not (asked == ["response_format"] and values[asked[0]] == {"type": "text"}):
-                raise ValueError(f"{', '.join(asked)} is not supported")
-        return values
+        if not isinstance(values, dict):
+            return values
+        for name, value in values.items():
+            if name in cls.model_fields or name in _WITHOUT_EFFECT:
+                continue
+            if name not in _NEEDLESS:
+                raise PydanticCustomError(
+                    "unknown_parameter", "there is no parameter {param}.", {"param": _in_ascii(name)}
+                )
+            if value is not None and value not in _NEEDLESS[name]:
+                raise _unsupported(name, "with this value" if _NEEDLESS[name] else "")
+        return {name: value for name, value in values.items() if name in cls.model_fields}
+
+    @model_validator(mode="after")
+    def _usage_of_a_stream(self) -> ChatBody:
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError(
+                "invalid_parameter", "{param} is only for a streamed answer.", {"param": "stream_options"}
+            )
+        return self
 
     @model_validator(mode="after")
     def _ends_with_a_question(self) -> ChatBody:
@@ -120,10 +187,64 @@ class ChatBody(BaseModel):
             top_p=1.0 if self.top_p is None else self.top_p,
             seed=self.seed,
             stops=stops,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
         )
 
 
-def usage(answer: Answer) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it is written down. Its id, its time and the version that gave it are the same in all pieces.
+
+    Args:
+        created: seconds since 1970.
+        tells_usage: a streamed answer ends with its usage, and all pieces before have the field, empty.
+    """
+
+    answer_id: str
+    created: int
+    route: Route
+    facts: tuple[Fact, ...]
+    tells_usage: bool = False
+
+    def whole(self, answer: Answer) -> dict[str, Any]:
+        """A complete answer."""
+        message = {"role": "assistant", "content": answer.text, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": answer.ended, "logprobs": None}
+        return self._envelope("chat.completion", [choice]) | {"usage": _usage(answer), "nabi": self._told()}
+
+    def piece(self, delta: dict[str, str], ended: str | None = None) -> dict[str, Any]:
+        """One piece of a streamed answer."""
+        choice = {"index": 0, "delta": delta, "finish_reason": ended, "logprobs": None}
+        return self._envelope("chat.completion.chunk", [choice]) | ({"usage": None} if self.tells_usage else {})
+
+    def closing(self, answer: Answer) -> dict[str, Any]:
+        """The piece behind the last one, for who asked for the usage."""
+        return self._envelope("chat.completion.chunk", []) | {"usage": _usage(answer), "nabi": self._told()}
+
+    def _envelope(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        digest = self.route.adapter.digest if self.route.adapter else self.route.base.revision
+        return {
+            "id": self.answer_id,
+            "object": kind,
+            "created": self.created,
+            "model": self.route.served_by,
+            "system_fingerprint": digest[:16],
+            "choices": choices,
+        }
+
+    def _told(self) -> dict[str, Any]:
+        """What OpenAI's interface has no place for: who answered, by its digest, and what it was given."""
+        adapter = self.route.adapter
+        return {
+            "persona": self.route.persona.id,
+            "adapter": adapter.name if adapter else None,
+            "digest": adapter.digest if adapter else None,
+            "facts": [dict(fact) for fact in self.facts],
+        }
+
+
+def _usage(answer: Answer) -> dict[str, int]:
     return {
         "prompt_tokens": answer.num_prompt_tokens,
         "completion_tokens": answer.num_tokens,
@@ -131,46 +252,12 @@ def usage(answer: Answer) -> dict[str, int]:
     }
 
 
-def whole(answer_id: str, route: Route, answer: Answer, facts: tuple[Fact, ...]) -> dict[str, Any]:
-    """A complete answer; `model` names the very version that gave it."""
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": answer.ended, "logprobs": None}
-    return _envelope(answer_id, route, "chat.completion", [choice]) | {
-        "usage": usage(answer),
-        "nabi": _told_about(route, facts),
-    }
+def _unsupported(name: str, how: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "unsupported_parameter", "{param} is not supported{how}.", {"param": name, "how": f" {how}" if how else ""}
+    )
 
 
-def piece(answer_id: str, route: Route, delta: dict[str, str], ended: str | None = None) -> dict[str, Any]:
-    """One piece of a streamed answer."""
-    choice = {"index": 0, "delta": delta, "finish_reason": ended, "logprobs": None}
-    return _envelope(answer_id, route, "chat.completion.chunk", [choice])
-
-
-def closing(answer_id: str, route: Route, answer: Answer, facts: tuple[Fact, ...]) -> dict[str, Any]:
-    """The piece behind the last one, for who asked for the usage."""
-    envelope = _envelope(answer_id, route, "chat.completion.chunk", [])
-    return envelope | {"usage": usage(answer), "nabi": _told_about(route, facts)}
-
-
-def _envelope(answer_id: str, route: Route, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-    digest = route.adapter.digest if route.adapter else route.base.revision
-    return {
-        "id": answer_id,
-        "object": kind,
-        "created": int(time.time()),
-        "model": route.served_by,
-        "system_fingerprint": digest[:16],
-        "choices": choices,
-    }
-
-
-def _told_about(route: Route, facts: tuple[Fact, ...]) -> dict[str, Any]:
-    """What OpenAI's interface has no place for: who answered, by its digest, and what it was given."""
-    adapter = route.adapter
-    return {
-        "persona": route.persona.id,
-        "adapter": adapter.name if adapter else None,
-        "digest": adapter.digest if adapter else None,
-        "facts": [dict(fact) for fact in facts],
-    }
+def _in_ascii(name: Any) -> str:
+    """A name from outside, in letters that every part of an error can carry."""
+    return str(name)[:100].encode("ascii", "backslashreplace").decode()

@@ -84,8 +84,9 @@ def _any(request: Request, error: Exception) -> JSONResponse:
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    return _answer(request, 400, as_error(first["msg"], "invalid_request_error", first["type"], place[:200] or None))
+    place = first.get("ctx", {}).get("param") or ".".join(str(part) for part in first["loc"] if part != "body")
+    message = first["msg"].removeprefix("Value error, ")
+    return _answer(request, 400, as_error(message, "invalid_request_error", first["type"], place[:200] or None))
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:

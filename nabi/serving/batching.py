@@ -237,7 +237,8 @@ class BatchEngine:
                 # With every slot speaking it is loaded with its first request instead.
                 if self.residents.begin(checked.adapter, checked) is not None:
                     self.residents.end(checked.adapter)
-            except ModelError as error:
+            except Exception as error:
+                # Whoever asked for it learns of it, whatever it is; this thread goes on with the others.
                 done.set_exception(error)
             else:
                 done.set_result(None)
@@ -257,7 +258,8 @@ class BatchEngine:
                 continue
             try:
                 slot = self.residents.begin(pending.adapter, pending.checked)
-            except ModelError as error:
+            except Exception as error:
+                # The same: an adapter that the device has no memory for must not end everybody's answers.
                 self._fail([pending], error)
                 continue
             if slot is None:

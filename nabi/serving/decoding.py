@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ MAX_STOPS = 4
 """As many as OpenAI's interface takes."""
 
 MAX_STOP_CHARS = 200
+
+MAX_PENALTY = 2.0
+"""Either way, as in OpenAI's interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Decoding:
         top_p: drawn from the likeliest tokens that together hold this share.
         seed: the same seed draws the same answer to the same prompt; None draws anew each time.
         stops: the answer ends before the first of these texts.
+        frequency_penalty: taken from a token's logit for each time that the answer has it already, in -2…2.
+        presence_penalty: taken once from the logit of each token that the answer has already, in -2…2.
     """
 
     max_new_tokens: int = 96
@@ -32,6 +38,8 @@ class Decoding:
     top_p: float = 1.0
     seed: int | None = None
     stops: tuple[str, ...] = ()
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -42,6 +50,9 @@ class Decoding:
             raise ConfigError(f"top_p {self.top_p:g} is not above 0 and at most 1.")
         if len(self.stops) > MAX_STOPS or not all(0 < len(stop) <= MAX_STOP_CHARS for stop in self.stops):
             raise ConfigError(f"stop takes up to {MAX_STOPS} texts of 1 to {MAX_STOP_CHARS} characters.")
+        for name in ("frequency_penalty", "presence_penalty"):
+            if not abs(getattr(self, name)) <= MAX_PENALTY:
+                raise ConfigError(f"{name} {getattr(self, name):g} is not in -{MAX_PENALTY:g}…{MAX_PENALTY:g}.")
 
 
 class Chooser:
@@ -51,12 +62,38 @@ class Chooser:
         import torch
 
         self.decoding = decoding
-        self.greedy = decoding.temperature == 0
+        self._draws = decoding.temperature > 0
+        self._penalises = bool(decoding.frequency_penalty or decoding.presence_penalty)
+        self._said: Counter[int] = Counter()
         seed = secrets.randbits(63) if decoding.seed is None else decoding.seed % 2**63
-        self._generator = None if self.greedy else torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator().manual_seed(seed) if self._draws else None
 
-    def draw(self, logits: Any) -> int:
-        """A token drawn by logits of shape (vocabulary,)."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes the likeliest token, whatever the answer has already."""
+        return not self._draws and not self._penalises
+
+    def next_of(self, logits: Any) -> int:
+        """The token that follows, by logits of shape (vocabulary,)."""
+        if self._penalises:
+            logits = self._penalised(logits)
+        token = self._draw(logits) if self._draws else int(logits.argmax())
+        self._said[token] += 1
+        return token
+
+    def _penalised(self, logits: Any) -> Any:
+        """OpenAI's formula: only what the answer itself has counts, not what the prompt says."""
+        import torch
+
+        if not self._said:
+            return logits
+        asked = self.decoding
+        less = [num * asked.frequency_penalty + asked.presence_penalty for num in self._said.values()]
+        places = torch.tensor(list(self._said), device=logits.device)
+        # A copy: the row belongs to the whole batch.
+        return logits.index_add(0, places, -torch.tensor(less, dtype=logits.dtype, device=logits.device))
+
+    def _draw(self, logits: Any) -> int:
         import torch
 
         shares = torch.softmax(logits.double().cpu() / self.decoding.temperature, dim=-1)
@@ -72,6 +109,6 @@ def choose(choosers: Sequence[Chooser], logits: Any) -> list[int]:
     """The next token of every row; logits (rows, vocabulary)."""
     tokens: list[int] = logits.argmax(-1).tolist()
     return [
-        token if chooser.greedy else chooser.draw(row)
+        token if chooser.is_plain else chooser.next_of(row)
         for token, chooser, row in zip(tokens, choosers, logits, strict=True)
     ]

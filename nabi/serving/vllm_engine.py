@@ -241,6 +241,8 @@ class VllmEngine:
             "max_tokens": decoding.max_new_tokens,
             "temperature": decoding.temperature,
             "top_p": decoding.top_p,
+            "frequency_penalty": decoding.frequency_penalty,
+            "presence_penalty": decoding.presence_penalty,
             "stop": list(decoding.stops),
             "stop_token_ids": self._ends,
             "stream": True,

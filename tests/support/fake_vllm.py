@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from penalties import Penalties
 
 from nabi.serving.blocks import BARE
 from nabi.serving.slots import AdapterSlots
@@ -123,9 +124,14 @@ class FakeVllm:
 
         slot = self.loaded.get(body["model"], BARE)
         ids = torch.tensor([body["prompt"]])
+        penalties = Penalties(ids.shape[1], frequency=body["frequency_penalty"], presence=body["presence_penalty"])
         with self._computing, torch.inference_mode(), self._slots.speaking([slot]):
             said = self.base.model.generate(
-                input_ids=ids, max_new_tokens=body["max_tokens"], do_sample=False, eos_token_id=body["stop_token_ids"]
+                input_ids=ids,
+                max_new_tokens=body["max_tokens"],
+                do_sample=False,
+                eos_token_id=body["stop_token_ids"],
+                logits_processor=[penalties],
             )
         found: list[int] = said[0, ids.shape[1] :].tolist()
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import openai
@@ -87,7 +88,11 @@ def test_a_streamed_answer_is_the_same_answer(client: openai.OpenAI) -> None:
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
     assert chunks[-1].usage == whole.usage
     assert {chunk.model for chunk in chunks} == {"nabiyam--v1"}
-    assert len({chunk.id for chunk in chunks}) == 1
+    assert len({(chunk.id, chunk.created) for chunk in chunks}) == 1
+    assert chunks[-1].choices == []
+    assert all("usage" in chunk.model_fields_set and chunk.usage is None for chunk in chunks[:-1])
+    short = list(client.chat.completions.create(model="nabiyam", messages=ASK, max_tokens=2, stream=True))
+    assert all("usage" not in chunk.model_fields_set for chunk in short)
 
 
 def test_seeds_and_stops_are_kept(client: openai.OpenAI) -> None:
@@ -104,6 +109,78 @@ def test_seeds_and_stops_are_kept(client: openai.OpenAI) -> None:
     cut = client.chat.completions.create(model="bare", messages=ASK, max_tokens=24, stop=[stop])
     assert cut.choices[0].message.content == whole[: whole.index(stop)].strip()
     assert cut.choices[0].finish_reason == "stop"
+
+
+def test_penalties_are_kept_and_the_newer_name_of_the_limit_counts(client: openai.OpenAI) -> None:
+    def said(**asked: float) -> str:
+        return client.chat.completions.create(model="bare", messages=ASK, **asked).choices[0].message.content
+
+    plain = said(max_tokens=24)
+    assert said(max_completion_tokens=24, max_tokens=2) == plain
+    assert said(max_tokens=24, frequency_penalty=0, presence_penalty=0) == plain
+    penalised = {said(max_tokens=24, **penalty) for penalty in ({"frequency_penalty": 2}, {"presence_penalty": 2})}
+    assert plain not in penalised
+
+
+@pytest.mark.parametrize(
+    ("asked", "param", "code"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "unsupported_parameter"),
+        ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
+        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
+        ({"logprobs": True, "top_logprobs": 2}, "logprobs", "unsupported_parameter"),
+        ({"logit_bias": {"50": -100}}, "logit_bias", "unsupported_parameter"),
+        ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
+        ({"reasoning_effort": "high"}, "reasoning_effort", "unsupported_parameter"),
+        ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
+        ({"store": True}, "store", "unsupported_parameter"),
+        ({"n": 2}, "n", "literal_error"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty", "less_than_equal"),
+        ({"presence_penalty": -3}, "presence_penalty", "greater_than_equal"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", None),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_parameter"),
+        ({"extra_body": {"top_k": 5}}, "top_k", "unknown_parameter"),
+        (
+            {"messages": [{"role": "assistant", "content": "", "tool_calls": [{"id": "a"}]}, *ASK]},
+            "tool_calls",
+            "unsupported_parameter",
+        ),
+    ],
+)
+def test_nothing_that_should_change_the_answer_is_passed_over(
+    client: openai.OpenAI, asked: dict[str, Any], param: str, code: str | None
+) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(**{"model": "bare", "messages": ASK, "max_tokens": 4} | asked)
+    assert (refused.value.param or "").startswith(param)
+    assert refused.value.type == "invalid_request_error"
+    assert code in {None, refused.value.code}
+    assert not refused.value.body["message"].startswith("Value error")
+
+
+def test_what_asks_for_nothing_more_is_taken(client: openai.OpenAI) -> None:
+    said_before = client.chat.completions.create(model="mari", messages=ASK, max_tokens=8).choices[0].message
+    said_before.content = "안녕하세요!"  # all else of it goes back as the client got it
+    history = [{"role": "user", "content": "안녕", "name": "kim"}, said_before, *ASK]
+    asked = {"model": "mari", "messages": history, "max_tokens": 8}
+    usual = {
+        "n": 1,
+        "logprobs": False,
+        "response_format": {"type": "text"},
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "modalities": ["text"],
+        "logit_bias": {},
+        "store": False,
+        "metadata": {"app": "x"},
+        "service_tier": "auto",
+        "safety_identifier": "x",
+        "prompt_cache_key": "x",
+        "frequency_penalty": None,
+    }
+    said = [client.chat.completions.create(**body).choices[0].message.content for body in (asked, asked | usual)]
+    assert said[0] == said[1]
 
 
 def test_turns_before_and_parts_of_text_are_read(client: openai.OpenAI) -> None:

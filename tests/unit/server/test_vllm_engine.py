@@ -87,6 +87,10 @@ def test_the_server_answers_over_vllm_as_it_does_itself(
                         for model in ("nabiyam", "mari", "bare")
                     )
                 ]
+                penalised = client.chat.completions.create(
+                    model="bare", messages=ASK, max_tokens=20, frequency_penalty=1.5, presence_penalty=0.5
+                )
+                said[place].append(penalised.choices[0].message.content)
                 chunks = list(client.chat.completions.create(model="mari", messages=ASK, max_tokens=20, stream=True))
                 said[place].append("".join(chunk.choices[0].delta.content or "" for chunk in chunks))
     assert said["vllm"] == said["here"]
@@ -157,8 +161,9 @@ def test_an_answer_that_breaks_off_fails_and_the_next_one_is_given(engine: VllmE
 
 
 def test_decoding_reaches_vllm(engine: VllmEngine, fake: FakeVllm) -> None:
-    _say(engine, None, temperature=0.5, top_p=0.9, seed=-1, stops=("끝",))
+    _say(engine, None, temperature=0.5, top_p=0.9, seed=-1, stops=("끝",), frequency_penalty=0.5, presence_penalty=-1.0)
     body = fake.bodies[-1]
+    assert (body["frequency_penalty"], body["presence_penalty"]) == (0.5, -1.0)
     assert (body["temperature"], body["top_p"], body["stop"], body["seed"]) == (0.5, 0.9, ["끝"], 2**63 - 1)
     assert "seed" not in (_say(engine, None) and fake.bodies[-1])
 

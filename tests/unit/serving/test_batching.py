@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from penalties import Penalties
 
 from nabi.errors import ConfigError, ModelError
 from nabi.serving.batching import Abandoned, BatchEngine, QueueFull
@@ -15,6 +16,8 @@ from nabi.serving.engine import Engine
 from nabi.serving.residents import Adapter
 from nabi.training.base_model import LoadedBase, load_base, resolve_base
 from nabi.training.progress import no_progress
+from nabi.training.template import end_ids
+from nabi.training.tokenise import encode_prompt
 from nabi.training.train import train_adapter
 
 QUESTIONS = (
@@ -136,9 +139,42 @@ def test_a_tiny_share_of_the_likeliest_is_greedy(engine: BatchEngine) -> None:
     assert _say(engine, 0, temperature=2.0, top_p=1e-9) == _say(engine, 0)
 
 
+@pytest.mark.parametrize(("frequency", "presence"), [(1.5, 0.0), (0.0, 2.0), (0.7, -0.3)])
+def test_penalties_are_what_openai_says_and_touch_nobody_else(
+    engine: BatchEngine, tiny_base_dir: Path, frequency: float, presence: float
+) -> None:
+    base = _fresh(tiny_base_dir)
+    prompt = torch.tensor([encode_prompt(base.tokenizer, PROMPTS[2])])  # it repeats itself, and that does not count
+    said = base.model.generate(
+        input_ids=prompt,
+        max_new_tokens=24,
+        do_sample=False,
+        eos_token_id=list(end_ids(base.tokenizer)),
+        logits_processor=[Penalties(prompt.shape[1], frequency=frequency, presence=presence)],
+    )
+    expected = base.tokenizer.decode(said[0, prompt.shape[1] :], skip_special_tokens=True).strip()
+    plain = _say(engine, 2)
+    beside = engine.submit(PROMPTS[2], None, Decoding(max_new_tokens=24))
+    assert _say(engine, 2, frequency_penalty=frequency, presence_penalty=presence) == expected != plain
+    assert beside.answer.result(WAIT_S).text == plain
+
+
+def test_a_penalty_counts_what_is_drawn(engine: BatchEngine) -> None:
+    drawn = [_say(engine, 0, temperature=0.8, seed=3, frequency_penalty=penalty) for penalty in (2.0, 2.0, 0.0)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_new_tokens": 0}, {"temperature": -1}, {"temperature": float("nan")}, {"top_p": 0}, {"stops": ("",)}],
+    [
+        {"max_new_tokens": 0},
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"top_p": 0},
+        {"stops": ("",)},
+        {"frequency_penalty": 2.1},
+        {"presence_penalty": float("nan")},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
@@ -204,6 +240,22 @@ def test_a_failing_step_is_told_to_those_concerned_and_the_next_request_is_answe
         pending.answer.result(WAIT_S)
     assert engine.num_speaking == 0
     assert _say(engine, 0)
+
+
+def test_an_adapter_that_cannot_be_put_into_its_slot_stops_nobody_else(
+    engine: BatchEngine, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_arguments: Any, **_options: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._slots, "write", no_memory)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            _say(engine, 1, adapters[0])
+        with pytest.raises(RuntimeError, match="out of memory"):
+            engine.preload(adapters[0])
+        assert _say(engine, 1)
+    assert _say(engine, 1, adapters[0])
 
 
 def test_closing_tells_who_waits(tiny_base_dir: Path) -> None:
