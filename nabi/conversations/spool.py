@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from nabi.errors import NabiError, TransientError
+from nabi.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,8 @@ class Spool:
         try:
             if lines:
                 self._take([json.loads(line) for line in lines])
-        except (NabiError, ValueError) as error:
+        except Exception as error:
+            # Whatever it is: `drain` tells of it, the entries stay, and the other files are taken.
             return error
         path.unlink(missing_ok=True)
         return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from nabi.catalogue.lookup import find_facts
 from nabi.conversations.records import Fact, Message, Moment
-from nabi.errors import ConfigError, NabiError
+from nabi.errors import ConfigError, NabiError, TransientError
 from nabi.integrations.vllm import VllmClient
 from nabi.personas.model import Persona
 from nabi.registry.ledger import Live
@@ -40,15 +41,21 @@ class Hosting:
         self.platform = platform
         self._engines: dict[str, ChatEngine] = {}
         self._engines_lock = threading.Lock()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="nabi-bases")
+        self._loading: dict[str, Future[ChatEngine]] = {}
+        self._has_started = False
+        self._champions: frozenset[str] = frozenset()
         self._personas_read: tuple[Any, Mapping[str, Persona]] = (None, {})
         self.table = RouteTable(self._wanted, self._prepare)
 
     def start(self) -> None:
         """Load what is live, and keep it current."""
         self.table.start()
+        self._has_started = True
 
     def close(self) -> None:
         self.table.stop()
+        self._loader.shutdown(cancel_futures=True)
         for engine in self._engines.values():
             engine.close()
 
@@ -72,12 +79,35 @@ class Hosting:
             return self._version_route(model)
         raise _unknown(model, routes)
 
+    def base_name(self, persona_id: str) -> str:
+        """What a persona is called in figures while no adapter answers for it."""
+        route = self.table.routes.get(persona_id)
+        return route.base.name if route else self.platform.settings.base_model
+
     def engine(self, base: BaseRef) -> ChatEngine:
         """The engine of a base; the first call loads it, or finds it at vLLM."""
+        if (made := self._engines.get(base.revision)) is not None:
+            return made  # without waiting for another base that is being loaded
         with self._engines_lock:
             if base.revision not in self._engines:
                 self._engines[base.revision] = self._make_engine(base)
             return self._engines[base.revision]
+
+    def _engine_when_ready(self, base: BaseRef) -> ChatEngine:
+        """The same for who must not wait: while the server answers, a new base is loaded beside it.
+
+        Raises:
+            NabiError: it is being loaded still, or it could not be loaded; the next call tries again.
+        """
+        if base.revision in self._engines or not self._has_started:
+            return self.engine(base)
+        loading = self._loading.get(base.revision)
+        if loading is None:
+            loading = self._loading[base.revision] = self._loader.submit(self.engine, base)
+        if not loading.done():
+            raise TransientError(f"the base model {base.name} is being loaded.", fix="Ask again in a moment.")
+        del self._loading[base.revision]
+        return loading.result()
 
     def _make_engine(self, base: BaseRef) -> ChatEngine:
         settings = self.platform.settings
@@ -110,10 +140,12 @@ class Hosting:
 
     def _wanted(self) -> Wanted:
         live, trials = self.platform.ledger.all_live(), self.platform.rollouts.all_running()
-        return {
+        wanted = {
             persona_id: self._wanted_route(persona, live.get(persona_id), trials.get(persona_id))
             for persona_id, persona in self._personas().items()
         }
+        self._champions = _adapters_of(route for route in wanted.values() if isinstance(route, Route))
+        return wanted
 
     def _wanted_route(self, persona: Persona, live: Live | None, trial: Rollout | None) -> Route | NabiError:
         try:
@@ -127,9 +159,9 @@ class Hosting:
             return error
 
     def _prepare(self, route: Route) -> None:
-        engine = self.engine(route.base)
-        known = {adapter.name for other in self.table.routes.values() for adapter in other.adapters}
-        engine.residents.keep({*known, *(adapter.name for adapter in route.adapters)})
+        engine = self._engine_when_ready(route.base)
+        # Those in force too: where a new one cannot be made ready, the one before it goes on.
+        engine.residents.keep(self._champions | _adapters_of(self.table.routes.values()))
         for adapter in route.adapters:
             engine.preload(adapter)
         self.platform.catalogue(route.persona)  # read before the first question, not during it
@@ -162,6 +194,10 @@ class Hosting:
         if self._personas_read[0] != files:
             self._personas_read = (files, self.platform.personas())
         return self._personas_read[1]
+
+
+def _adapters_of(routes: Iterable[Route]) -> frozenset[str]:
+    return frozenset(adapter.name for route in routes for adapter in route.adapters)
 
 
 def _unknown(model: str, routes: Routes) -> UnknownModel:

@@ -30,6 +30,7 @@ class Measures:
         self._chars = Histogram("nabi_answer_chars", "length", _WHO, buckets=_CHARS, registry=registry)
         self._tokens = Counter("nabi_tokens", "tokens read and written", (*_WHO, "kind"), registry=registry)
         self._violations = Counter("nabi_violations", "answers that break a rule", (*_WHO, "rule"), registry=registry)
+        self._reactions = Counter("nabi_reactions", "how users took answers", (*_WHO, "reaction"), registry=registry)
         self._refused = Counter("nabi_refused", "requests refused", ("status",), registry=registry)
         registry.register(_State(hosting))
 
@@ -44,6 +45,11 @@ class Measures:
         self._tokens.labels(*who, "answer").inc(answer.num_tokens)
         for rule in violations:
             self._violations.labels(*who, rule).inc()
+
+    def reacted(self, persona_id: str, served_by: str, rating: float) -> None:
+        """A user said how an answer was, -1 bad to 1 good."""
+        reaction = "good" if rating > 0 else "bad" if rating < 0 else "neutral"
+        self._reactions.labels(persona_id, served_by, reaction).inc()
 
     def refused(self, status: int) -> None:
         self._refused.labels(str(status)).inc()

@@ -14,7 +14,9 @@ from nabi.conversations.erasure import Erasure
 from nabi.errors import DataError, NabiError
 from nabi.server.access import Caller, needs
 from nabi.server.chat_bodies import MAX_NAME_CHARS, Name
+from nabi.server.hosting import Hosting
 from nabi.server.keeping import Keeper, conversation_id_of
+from nabi.server.measures import Measures
 from nabi.server.problems import NotHere
 from nabi.steps.forget import finish_pending
 from nabi.wiring import Platform
@@ -68,6 +70,9 @@ class Deletions:
             finish_pending(self._platform)
         except NabiError as error:
             logger.error("a deletion waits: %s", error)
+        except Exception:
+            # Nobody asks this thread for its result: what goes wrong must be said here.
+            logger.exception("a deletion waits")
 
 
 @router.post("/feedback")
@@ -75,8 +80,12 @@ def feedback(request: Request, body: Feedback, _caller: Talker) -> dict[str, Any
     """Keeps how a user took an answer; a bad one teaches the next training what not to say."""
     keeper, platform = _keeper(request), _platform(request)
     keeper.spool.drain()  # the answer may be on its way still
-    if not platform.answers.react(body.answer_id, body.rating, datetime.now(UTC)):
+    record = platform.answers.get(body.answer_id)
+    if record is None or not platform.answers.react(body.answer_id, body.rating, datetime.now(UTC)):
         raise NotHere("there is no answer of that id.", fix="Send the `id` of a chat completion.")
+    hosting: Hosting = request.app.state.hosting
+    measures: Measures = request.app.state.measures
+    measures.reacted(record.persona_id, record.adapter_version or hosting.base_name(record.persona_id), body.rating)
     learned_from = platform.store.react(conversation_id_of(body.answer_id), body.rating)
     return {"answer_id": body.answer_id, "rating": body.rating, "conversation_kept": learned_from}
 

@@ -42,6 +42,10 @@ class Watch:
         except NabiError as error:
             logger.warning("%s cannot be watched now: %s", persona_id, error)
             return
+        except Exception:
+            # This thread must outlive whatever one look meets: without it nothing is taken back any more.
+            logger.exception("%s cannot be watched now", persona_id)
+            return
         if done is not None:
             logger.warning("%s", done)
             self._hosting.table.refresh()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from nabi.errors import NabiError
+from nabi.errors import ModelError, NabiError
 from nabi.personas.model import Persona
 from nabi.registry.rollouts import is_chosen
 from nabi.serving.residents import Adapter
@@ -78,6 +78,9 @@ class RouteTable:
         self._routes: Routes = MappingProxyType({})
         self._broken: Mapping[str, NabiError] = MappingProxyType({})
         self._out_of_reach: NabiError | None = None
+        self._replacing = threading.Lock()
+        self._num_looks = 0
+        self._newest_look = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="nabi-routes", daemon=True)
 
@@ -106,7 +109,13 @@ class RouteTable:
             self._thread.join()
 
     def refresh(self) -> None:
-        """One look. A persona whose new route cannot be made ready keeps its old one."""
+        """One look. A persona whose new route cannot be made ready keeps its old one.
+
+        Several threads may look at once; what a later look found is never replaced by an earlier one that took longer.
+        """
+        with self._replacing:
+            self._num_looks += 1
+            look = self._num_looks
         try:
             wanted = self._read()
         except NabiError as error:
@@ -129,7 +138,10 @@ class RouteTable:
             broken[persona_id] = problem
             if before is not None:
                 routes[persona_id] = before
-        self._routes, self._broken = MappingProxyType(routes), MappingProxyType(broken)
+        with self._replacing:
+            if look > self._newest_look:
+                self._newest_look = look
+                self._routes, self._broken = MappingProxyType(routes), MappingProxyType(broken)
 
     def _problem(self, route: Route, before: Route | None) -> NabiError | None:
         """Makes a route ready where it differs from the one in force; why that failed."""
@@ -139,9 +151,19 @@ class RouteTable:
             self._prepare(route)
         except NabiError as error:
             return error
+        except Exception as error:
+            # One persona's trouble, whatever it is, must not keep the others from what became live.
+            logger.exception("%s cannot be made ready", route.served_by)
+            return ModelError(
+                f"{route.served_by} cannot be made ready ({type(error).__name__}).", fix="The server's log tells more."
+            )
         logger.info("%s answers for %s", route.served_by, route.persona.id)
         return None
 
     def _watch(self) -> None:
         while not self._stop.wait(self._every_s):
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception:
+                # This thread must outlive whatever one look meets: without it no change is seen any more.
+                logger.exception("what is live could not be looked at")

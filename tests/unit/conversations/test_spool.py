@@ -135,3 +135,26 @@ def test_a_failing_disk_does_not_end_the_taking(tmp_path: Path, monkeypatch: pyt
         time.sleep(0.05)
     spool.stop()
     assert taken == [{"number": 1}]
+
+
+def test_an_entry_that_nobody_can_take_keeps_none_of_the_others_waiting(tmp_path: Path) -> None:
+    taken: list[Entry] = []
+
+    def take(entries: list[Entry]) -> None:
+        if entries[0]["number"] == 1:
+            raise KeyError("a column that no table has")
+        taken.extend(entries)
+
+    spool = Spool(tmp_path, take)
+    spool.put({"number": 1})
+    with pytest.raises(TransientError, match="Nothing is lost"):
+        spool.drain()
+    spool.start()
+    spool.put({"number": 2})
+    deadline = time.monotonic() + 10
+    while not taken:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    spool.stop()
+    assert taken == [{"number": 2}]
+    assert spool.num_files == 1

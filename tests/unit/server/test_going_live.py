@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from served_home import make_home, put_live, serving
 
 from nabi.registry.rollouts import is_chosen
+from nabi.training.base_model import BaseRef, LoadedBase, load_base
 
 ASK = [{"role": "user", "content": "라면 먹고 싶어"}]
 
@@ -138,6 +140,68 @@ def test_the_command_reaches_every_new_request_two_seconds_after_its_end(
     assert {model for sent, model in met if sent > ended + 2} == {"mari--v1"}
     newest = platform.ledger.history("mari")[-1]
     assert (newest.action, newest.champion, newest.why) == ("rollback", "mari--v1", "rude answers")
+
+
+def test_champions_stay_in_memory_when_other_versions_are_asked_for(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any
+) -> None:
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent, adapter_slots=3)
+    champions = {"mari--v1": trained_adapter[1], "nabiyam--v1": other_adapter}
+    for version, adapter in champions.items():
+        put_live(platform, version, adapter.adapter_dir, adapter.digest)
+    others = ("mari--v7", "nabiyam--v7")  # they never were live
+    for version in others:
+        shutil.copytree(other_adapter.adapter_dir, platform.settings.adapters / version.partition("--")[0] / version)
+    with serving(platform) as url:
+        token = (platform.settings.state / "secrets" / "operator.token").read_text()
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
+        assert set(client.get("/live", cast_to=dict)["in_memory"]["minute"]) == set(champions)
+        for version in others * 2:
+            assert client.chat.completions.create(model=version, messages=ASK, max_tokens=1).model == version
+            assert set(client.get("/live", cast_to=dict)["in_memory"]["minute"]) == {*champions, version}
+
+
+def test_while_a_new_base_is_loaded_chat_goes_on_and_changes_are_seen(
+    tmp_path: Path,
+    tiny_base_dir: Path,
+    trained_adapter: tuple[Any, Any],
+    other_adapter: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = tmp_path / "models"
+    for name in ("minute", "another"):
+        shutil.copytree(tiny_base_dir, models / name)
+    config = models / "another" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"note": "another revision"}))
+    platform = make_home(tmp_path / "home", models)
+    put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(ref: BaseRef, **options: Any) -> LoadedBase:
+        if ref.name == "another":
+            begun.set()
+            assert go_on.wait(60)
+        return load_base(ref, **options)
+
+    monkeypatch.setattr("nabi.server.hosting.load_base", slow)
+    with serving(platform) as url:
+        token = (platform.settings.state / "secrets" / "chat.token").read_text()
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=20)
+        newcomer = "id: late\nname: 늦은이\nsystem_prompt: 짧게 답해요.\nbase_model: another\n"
+        (platform.settings.personas / "late.yaml").write_text(newcomer)
+        assert begun.wait(20)
+        assert client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model == "mari--v1"
+        put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
+        assert _seconds_until(client, "mari--v2") < 2
+        with pytest.raises(openai.InternalServerError, match="another is being loaded") as waiting:
+            client.chat.completions.create(model="late", messages=ASK, max_tokens=1)
+        assert waiting.value.status_code == 503
+        go_on.set()
+        deadline = time.monotonic() + 30
+        while "late" not in {model.id for model in client.models.list()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert client.chat.completions.create(model="late", messages=ASK, max_tokens=1).model == "another"
 
 
 def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(

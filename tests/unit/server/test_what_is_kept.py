@@ -94,6 +94,15 @@ def test_a_reaction_reaches_record_and_conversation(served: Served, http: httpx.
     kept = _kept(served, said["id"])
     assert kept is not None
     assert kept.feedback == served.platform.answers.reaction(said["id"]) == -1
+    bare = _chat(http, model="bare")
+    for rating in (1, 0):
+        http.post("/v1/feedback", json={"answer_id": bare["id"], "rating": rating}).raise_for_status()
+    shown = [line for line in http.get("/metrics").text.splitlines() if line.startswith("nabi_reactions_total")]
+    assert sorted(shown) == [
+        'nabi_reactions_total{persona="bare",reaction="good",version="minute"} 1.0',
+        'nabi_reactions_total{persona="bare",reaction="neutral",version="minute"} 1.0',
+        'nabi_reactions_total{persona="nabiyam",reaction="bad",version="nabiyam--v1"} 1.0',
+    ]
     assert http.post("/v1/feedback", json={"answer_id": "chatcmpl-0", "rating": 1}).status_code == 404
     assert http.post("/v1/feedback", json={"answer_id": said["id"], "rating": 2}).status_code == 400
 
@@ -148,6 +157,26 @@ def test_other_systems_bring_conversations(served: Served, http: httpx.Client) -
     assert list((served.platform.settings.state / "inbox").iterdir()) == []
 
 
+def _id_once_ended(http: httpx.Client, body: dict[str, Any]) -> str:
+    """The id of a streamed answer, as soon as it says that it has ended; nothing behind that is waited for."""
+    body |= {"messages": [{"role": "user", "content": "라면?"}], "max_tokens": 12}
+    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        for line in answer.iter_lines():
+            event = json.loads(line[6:]) if line.startswith("data: {") else None
+            if event and event["choices"][0]["finish_reason"]:
+                return str(event["id"])
+    raise AssertionError("it never ended")
+
+
+def _waiting(spool: Path) -> str:
+    """What lies on the disk at this moment. The server renames its files while one looks."""
+    while True:
+        try:
+            return "".join(path.read_text() for path in spool.iterdir())
+        except FileNotFoundError:
+            continue
+
+
 def test_chat_goes_on_while_the_database_is_away_and_nothing_is_lost(
     tmp_path: Path, tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +194,10 @@ def test_chat_goes_on_while_the_database_is_away_and_nothing_is_lost(
             patch.setattr(Database, "write", away)
             patch.setattr(Database, "read", away)
             during = [_chat(http, "yes@example.com", f"질문 {number}") for number in range(3)]
+            on_disk = _waiting(platform.settings.state / "spool")
+            assert all(said["id"] in on_disk for said in during)  # a crash from here on loses none of them
+            streamed = _id_once_ended(http, {"model": "nabiyam", "user": "yes@example.com", "stream": True})
+            assert streamed in _waiting(platform.settings.state / "spool")
             assert http.post("/v1/feedback", json={"answer_id": first["id"], "rating": 1}).status_code == 503
             _soon(lambda: http.get("/readyz").json()["ledger"] == "away")
             assert http.get("/readyz").status_code == 200

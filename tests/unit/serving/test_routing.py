@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 from nabi.errors import ModelError, NabiError, TransientError
@@ -95,3 +97,55 @@ def test_persona_settings_change_without_loading_anything_again() -> None:
     world.table.refresh()
     assert world.table.routes["nabiyam"].persona.system_prompt == "길게 답해요."
     assert world.prepared == ["nabiyam--v1"]
+
+
+def test_a_slow_look_does_not_undo_what_a_later_one_found() -> None:
+    """A rollback is seen while a version that was live before it is still being loaded."""
+    world = World()
+    world.table.refresh()
+    loading, go_on = threading.Event(), threading.Event()
+
+    def slow(route: Route) -> None:
+        if route.served_by == "nabiyam--v2":
+            loading.set()
+            assert go_on.wait(30)
+
+    world.table._prepare = slow
+    world.live = _route("nabiyam--v2")
+    early = threading.Thread(target=world.table.refresh)
+    early.start()
+    assert loading.wait(30)
+    world.live = _route("nabiyam--v3")
+    world.table.refresh()
+    assert world.served_by() == "nabiyam--v3"
+    go_on.set()
+    early.join(30)
+    assert world.served_by() == "nabiyam--v3"
+
+
+def test_what_nobody_expected_stops_neither_the_looking_nor_the_other_personas() -> None:
+    other = Persona(id="mari", name="마리", system_prompt="짧게 답해요.")
+    looks = 0
+
+    def read() -> dict[str, Route | NabiError]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise OSError("a persona's file was replaced in this moment")
+        mari = Adapter(f"mari--v{min(looks, 9)}", "d" * 64, Path("mari"))
+        return {"nabiyam": _route("nabiyam--v1"), "mari": Route(other, BASE, mari)}
+
+    def prepare(route: Route) -> None:
+        if route.persona.id == "nabiyam":
+            raise RuntimeError("out of memory")
+
+    table = RouteTable(read, prepare, every_s=0.01)
+    table.start()
+    try:
+        deadline = time.monotonic() + 30
+        while table.routes["mari"].served_by != "mari--v9":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert table.broken["nabiyam"].what == "nabiyam--v1 cannot be made ready (RuntimeError)."
+    finally:
+        table.stop()
