@@ -130,7 +130,7 @@ class Platform:
     def registry(self) -> AdapterRegistry:
         from nabi.registry.adapters import AdapterRegistry
 
-        return AdapterRegistry(self.tracker, self.ledger, self.settings.adapters)
+        return AdapterRegistry(self.tracker, self.ledger, self.rollouts, self.settings.adapters)
 
     def base(self, persona: Persona) -> BaseRef:
         from nabi.training.base_model import resolve_base

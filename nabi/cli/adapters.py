@@ -77,13 +77,21 @@ def show_adapter(adapter: Annotated[str, typer.Argument(help="a version such as 
 
 @app.command()
 def history(persona: Annotated[str, typer.Argument(help="persona id")], as_json: AsJson = False) -> None:
-    """Everything that was ever live, oldest first: when, what, by whom and why."""
+    """Everything that was ever live or on trial, oldest first: when, what, by whom and why."""
+    from nabi.steps.standing import changes
     from nabi.wiring import get_platform
 
-    entries = get_platform().ledger.history(persona)
     rows = [
-        {"at": e.at, "action": e.action, "adapter": e.champion, "previous": e.previous, "who": e.who, "why": e.why}
-        for e in entries
+        {
+            "at": it.at,
+            "action": it.action,
+            "adapter": it.version,
+            "previous": it.previous,
+            "share": it.share,
+            "who": it.who,
+            "why": it.why,
+        }
+        for it in changes(get_platform(), persona)
     ]
     show(rows, as_json=as_json, title=f"What was live for {persona}", empty=f"Nothing was ever live for {persona}.")
 
@@ -161,14 +169,16 @@ def rollout(
     why: Annotated[str, typer.Option(help="kept for good")] = "tried by hand",
 ) -> None:
     """Lets a candidate answer a share of the sessions, always the same ones; `nabi rollback` ends it."""
-    from nabi.steps.go_live import try_out
+    from nabi.steps.go_live import mirror, try_out
     from nabi.wiring import get_platform
 
-    trial = try_out(get_platform(), persona, share, candidate=candidate, who=getpass.getuser(), why=why)
+    platform = get_platform()
+    trial = try_out(platform, persona, share, candidate=candidate, who=getpass.getuser(), why=why)
     by_hand = f"Then: nabi promote {trial.candidate}, or nabi rollback {persona}."
     console.print(
         f"[bold]{trial.candidate}[/] answers {trial.share} % of the sessions. {_plan(trial) or by_hand}",
     )
+    mirror(platform, persona)
 
 
 def _plan(trial: Rollout) -> str:

@@ -321,7 +321,8 @@ class NoticeRow(Base):
     __tablename__ = "notices"
     __table_args__ = (
         CheckConstraint(
-            "event IN ('failed', 'rolled_back', 'skipped_for_days', 'nothing_deployed', 'gave_up')", name="event"
+            "event IN ('failed', 'rolled_back', 'trial_stopped', 'skipped_for_days', 'nothing_deployed', 'gave_up')",
+            name="event",
         ),
         Index(None, "delivered_at", "given_up_at", "next_try_at"),
         Index(None, "at"),

@@ -16,11 +16,14 @@ from nabi.errors import ConfigError, ModelError
 from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, RETIRE_TAG, TrackedVersion, Tracker
 from nabi.registry.leases import Lease
 from nabi.registry.ledger import Ledger, Live
+from nabi.registry.rollouts import Rollouts
 from nabi.registry.version_names import parse_version_name, version_name
 
 logger = logging.getLogger(__name__)
 
 REPLAY_TAG = "replay"
+BARRED_TAG = "barred"
+"""Why a version must not be live again: for people to see, the database is what decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,14 @@ class AdapterRegistry:
     Args:
         tracker: where versions and their figures are kept.
         ledger: what is and was live.
+        rollouts: what is on trial, and what must not be live again.
         folder: local adapters, one folder a persona, one below it a version.
     """
 
-    def __init__(self, tracker: Tracker, ledger: Ledger, folder: Path) -> None:
+    def __init__(self, tracker: Tracker, ledger: Ledger, rollouts: Rollouts, folder: Path) -> None:
         self._tracker = tracker
         self._ledger = ledger
+        self._rollouts = rollouts
         self._folder = folder
 
     def candidate_folder(self, persona_id: str, label: str) -> Path:
@@ -168,7 +173,10 @@ class AdapterRegistry:
         self._tracker.tag_version(version.persona_id, version.number, {RETIRE_TAG: why})
 
     def mirror(self, persona_id: str) -> None:
-        """Brings MLflow's aliases and stages in line with the ledger; safe to repeat."""
+        """Brings MLflow's aliases and stages in line with the ledger; safe to repeat.
+
+        The candidate is the version on trial, or else the newest that nothing was decided about.
+        """
         versions = self._tracker.versions(persona_id)
         if not versions:
             return
@@ -177,12 +185,19 @@ class AdapterRegistry:
         previous = parse_version_name(live.previous)[1] if live and live.previous else None
         undecided = [v.number for v in versions if v.number > (champion or 0) and _is_undecided(v)]
         candidate = undecided[-1] if undecided else None
+        trial = self._rollouts.running(persona_id)
+        if trial is not None and (on_trial := parse_version_name(trial.candidate)[1]) in {v.number for v in versions}:
+            candidate = on_trial
         stages = {v.number: "Archived" for v in versions}
         if candidate is not None:
             stages[candidate] = "Staging"
         if champion is not None:
             stages[champion] = "Production"
         self._tracker.mirror_stages(persona_id, {CHAMPION: champion, PREVIOUS: previous, CANDIDATE: candidate}, stages)
+        for name, why in self._rollouts.barred(persona_id).items():
+            number = parse_version_name(name)[1]
+            if any(v.number == number and v.tags.get(BARRED_TAG) != why for v in versions):
+                self._tracker.tag_version(persona_id, number, {BARRED_TAG: why})
 
     def _local(self, persona_id: str, number: int) -> Path:
         return self._folder / persona_id / version_name(persona_id, number)

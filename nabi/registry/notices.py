@@ -20,7 +20,7 @@ from nabi.database.inserts import insert_new
 from nabi.database.tables import LedgerRow, NoticeRow, WindowRow
 from nabi.error_kinds import TREATMENT, Kind
 
-Event = Literal["failed", "rolled_back", "skipped_for_days", "nothing_deployed", "gave_up"]
+Event = Literal["failed", "rolled_back", "trial_stopped", "skipped_for_days", "nothing_deployed", "gave_up"]
 State = Literal["waiting", "delivered", "given up"]
 
 FIRST_PAUSE = timedelta(seconds=30)

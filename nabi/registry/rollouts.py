@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from nabi.errors import ConfigError
 from nabi.personas.model import RolloutPlan
 
 Outcome = Literal["promoted", "stopped"]
+_State = Literal["running", "promoted", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class Rollout:
     share: int
     since: datetime
     plan: RolloutPlan | None = None
+
+
+@dataclass(frozen=True)
+class TrialChange:
+    """One change of a persona's trials: begun or given another share, ended, or ended because it went live."""
+
+    at: datetime
+    state: _State
+    candidate: str
+    share: int
+    who: str
+    why: str
 
 
 class Rollouts:
@@ -99,11 +112,17 @@ class Rollouts:
         session.add(row)
         return rollout
 
-    def end(self, persona_id: str, outcome: Outcome, *, who: str, why: str) -> Rollout | None:
-        """Ends the trial of a persona; None when there is none."""
+    def end(
+        self, persona_id: str, outcome: Outcome, *, who: str, why: str, only_of: str | None = None
+    ) -> Rollout | None:
+        """Ends the trial of a persona; None when there is none.
+
+        Args:
+            only_of: the candidate that is meant; another one's trial goes on.
+        """
         with self._database.write(lock=f"ledger {persona_id}") as session:
             running = _running(session, persona_id)
-            if running is None:
+            if running is None or only_of not in (None, running.candidate):
                 return None
             change = {"state": outcome, "candidate": running.candidate, "digest": running.digest, "share": 0}
             session.add(RolloutRow(persona_id=persona_id, at=self._clock(), who=who, why=why, **change))
@@ -114,6 +133,15 @@ class Rollouts:
         with self._database.read() as session:
             row = _running(session, persona_id)
             return _rollout(row) if row else None
+
+    def history(self, persona_id: str) -> list[TrialChange]:
+        """Every change of a persona's trials, oldest first."""
+        chosen = select(RolloutRow).where(RolloutRow.persona_id == persona_id).order_by(RolloutRow.id)
+        with self._database.read() as session:
+            return [
+                TrialChange(row.at, cast(_State, row.state), row.candidate, row.share, row.who, row.why)
+                for row in session.scalars(chosen)
+            ]
 
     def all_running(self) -> dict[str, Rollout]:
         """Every trial, by persona, in one look."""
@@ -129,6 +157,12 @@ class Rollouts:
                 session.add(
                     BarredRow(adapter_version=version, persona_id=persona_id, at=self._clock(), who=who, why=why)
                 )
+
+    def barred(self, persona_id: str) -> dict[str, str]:
+        """A persona's versions that must not be live again, and why."""
+        with self._database.read() as session:
+            rows = session.scalars(select(BarredRow).where(BarredRow.persona_id == persona_id))
+            return {row.adapter_version: row.why for row in rows}
 
     def why_barred(self, version: str) -> str | None:
         """Why a version must not be live again; None when it may."""

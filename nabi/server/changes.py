@@ -81,13 +81,16 @@ def promote(
 
 
 @router.post("/{persona_id}/rollout")
-def rollout(persona_id: str, request: Request, body: Trial, _caller: Operator) -> dict[str, Any]:
+def rollout(
+    persona_id: str, request: Request, body: Trial, later: BackgroundTasks, _caller: Operator
+) -> dict[str, Any]:
     """Lets a candidate answer a share of the sessions, always the same ones."""
     hosting = _hosting(request)
     trial = go_live.try_out(
         hosting.platform, persona_id, body.share, candidate=body.candidate, who=body.who, why=body.why
     )
     hosting.table.refresh()
+    later.add_task(go_live.mirror, hosting.platform, persona_id)
     plan = trial.plan.model_dump() if trial.plan else None
     return {"candidate": trial.candidate, "share": trial.share, "since": trial.since, "plan": plan}
 

@@ -9,7 +9,7 @@ import logging
 
 from nabi.errors import ConfigError, NabiError
 from nabi.registry.ledger import Live
-from nabi.registry.rollouts import Rollout
+from nabi.registry.rollouts import Outcome, Rollout
 from nabi.registry.version_names import parse_version_name
 from nabi.wiring import Platform
 
@@ -42,7 +42,10 @@ def promote(platform: Platform, version: str, *, who: str, why: str) -> Live:
     known = platform.registry.version(version)
     platform.registry.folder_of(known)  # a champion that cannot be loaded must fail here, not in front of a user
     live = platform.ledger.promote(known.persona_id, known.name, known.digest, who=who, why=why)
-    platform.rollouts.end(known.persona_id, "promoted" if live.champion == version else "stopped", who=who, why=why)
+    trial = platform.rollouts.running(known.persona_id)
+    if trial is not None:
+        outcome: Outcome = "promoted" if trial.candidate == live.champion else "stopped"
+        platform.rollouts.end(known.persona_id, outcome, who=who, why=why, only_of=trial.candidate)
     return live
 
 

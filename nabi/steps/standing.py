@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from nabi.conversations.records import Frozen, Moment
 from nabi.personas.model import Persona
@@ -65,11 +66,19 @@ class Measures(Frozen):
 
 
 class Change(Frozen):
-    """One change of what is live."""
+    """One change of what answers.
+
+    Attributes:
+        version: what is live from then on; of a trial, its candidate.
+        previous: what a rollback puts back after it; None for trials.
+        share: of the sessions, in percent, while it is on trial.
+    """
 
     at: Moment
-    action: str
-    champion: str
+    action: Literal["deploy", "rollback", "promote", "trial", "trial_stopped"]
+    version: str
+    previous: str | None = None
+    share: int | None = None
     who: str
     why: str
 
@@ -99,7 +108,6 @@ def details(platform: Platform, persona_id: str) -> Details:
     roles = {stands.previous: "previous", stands.champion: "champion"}
     if stands.trial is not None:
         roles[stands.trial.candidate] = "candidate"
-    history = platform.ledger.history(persona_id)[-NUM_CHANGES:]
     return Details(
         **dict(stands),
         measures=tuple(
@@ -107,11 +115,36 @@ def details(platform: Platform, persona_id: str) -> Details:
             for version, role in sorted(roles.items(), key=lambda pair: _ORDER.index(pair[1]))
             if version is not None
         ),
-        changes=tuple(
-            Change(at=entry.at, action=entry.action, champion=entry.champion, who=entry.who, why=entry.why)
-            for entry in reversed(history)
-        ),
+        changes=tuple(reversed(changes(platform, persona_id)[-NUM_CHANGES:])),
     )
+
+
+def changes(platform: Platform, persona_id: str) -> list[Change]:
+    """Everything that was ever live or on trial, oldest first. A trial that went live is told by the promotion."""
+    live = [
+        Change(
+            at=entry.at,
+            action=entry.action,
+            version=entry.champion,
+            previous=entry.previous,
+            who=entry.who,
+            why=entry.why,
+        )
+        for entry in platform.ledger.history(persona_id)
+    ]
+    trials = [
+        Change(
+            at=change.at,
+            action="trial" if change.state == "running" else "trial_stopped",
+            version=change.candidate,
+            share=change.share if change.state == "running" else None,
+            who=change.who,
+            why=change.why,
+        )
+        for change in platform.rollouts.history(persona_id)
+        if change.state != "promoted"
+    ]
+    return sorted([*live, *trials], key=lambda change: change.at)
 
 
 def _standing(platform: Platform, persona: Persona, trial: Rollout | None, now: datetime) -> Standing:

@@ -56,7 +56,17 @@ def _look_at_trial(platform: Platform, trial: Rollout, champion: str) -> str | N
         return _go_on(platform, trial, champion)
     why = f"worse than {champion}: {worse}"
     platform.rollouts.bar(trial.persona_id, trial.candidate, who=WHO, why=why)
-    platform.rollouts.end(trial.persona_id, "stopped", who=WHO, why=why)
+    # Told before it ends: what is repeated after a crash in between is one notice all the same.
+    platform.notices.note(
+        "trial_stopped",
+        trial.persona_id,
+        f"{trial.persona_id}: {trial.candidate} did worse than {champion} and answers no session any more."
+        f" Why: nabi adapters history {trial.persona_id}",
+        {"candidate": trial.candidate, "champion": champion, "share": trial.share},
+        occasion=trial.candidate,
+    )
+    platform.rollouts.end(trial.persona_id, "stopped", who=WHO, why=why, only_of=trial.candidate)
+    mirror(platform, trial.persona_id)
     return f"{trial.candidate} was taken back: {why}"
 
 

@@ -12,6 +12,7 @@ from nabi.errors import ConfigError
 from nabi.integrations.mlflow_tracking import Tracker
 from nabi.registry.adapters import AdapterRegistry, AdapterVersion
 from nabi.registry.ledger import Ledger
+from nabi.registry.rollouts import Rollouts
 from nabi.registry.version_names import parse_version_name
 
 
@@ -21,8 +22,13 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, tracker: Tracker, ledger: Ledger) -> AdapterRegistry:
-    return AdapterRegistry(tracker, ledger, tmp_path / "adapters")
+def rollouts(tmp_path: Path, ledger: Ledger) -> Rollouts:
+    return Rollouts(open_database(f"sqlite:///{tmp_path / 'nabi.db'}"))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, tracker: Tracker, ledger: Ledger, rollouts: Rollouts) -> AdapterRegistry:
+    return AdapterRegistry(tracker, ledger, rollouts, tmp_path / "adapters")
 
 
 def make_version(registry: AdapterRegistry, tracker: Tracker, digest: str) -> AdapterVersion:
@@ -156,6 +162,24 @@ def test_after_a_rollback_the_mirror_shows_the_previous_one_live(
     assert (live.champion, live.previous) == ("bot--v1", "bot--v2")
     assert tracker.aliases("bot") == {"champion": 1, "previous": 2}
     assert stages(registry) == {"bot--v1": "Production", "bot--v2": "Archived"}
+
+
+def test_the_version_on_trial_is_the_candidate_and_a_barred_one_says_why(
+    registry: AdapterRegistry, tracker: Tracker, rollouts: Rollouts
+) -> None:
+    first, second = (make_version(registry, tracker, digest) for digest in ("a1", "b2"))
+    registry.deploy(first, who="test", why="better")
+    registry.reject(second, why="no gain")
+    assert "candidate" not in tracker.aliases("bot")
+    rollouts.start("bot", second.name, "b2", 10, who="kim", why="a look")
+    registry.mirror("bot")
+    assert stages(registry) == {"bot--v1": "Production", "bot--v2": "Staging"}
+    assert tracker.aliases("bot") == {"champion": 1, "candidate": 2}
+    rollouts.bar("bot", second.name, who="the watch", why="worse than bot--v1")
+    rollouts.end("bot", "stopped", who="the watch", why="worse than bot--v1")
+    registry.mirror("bot")
+    assert stages(registry) == {"bot--v1": "Production", "bot--v2": "Archived"}
+    assert registry.version("bot--v2").tags["barred"] == "worse than bot--v1"
 
 
 def test_files_come_back_from_the_artifact_store(registry: AdapterRegistry, tracker: Tracker) -> None:

@@ -27,7 +27,7 @@ const TEXTS = {
     rows: { num_answers: "답 수", broke_a_rule: "규칙을 어긴 답", seconds: "시간, 가운데값", slow_seconds: "시간, 느린 5%", num_chars: "길이, 가운데값", reactions: "좋아요 / 싫어요" },
     seconds: (number) => `${number.toFixed(2)}초`,
     chars: (number) => `${Math.round(number)}자`,
-    actions: { deploy: "배포", rollback: "되돌림", promote: "손으로 올림" },
+    actions: { deploy: "배포", rollback: "되돌림", promote: "손으로 올림", trial: "시험", trial_stopped: "시험 끝냄" },
     rollback: (it) => (it.trial ? `${it.trial.candidate} 시험 끝내기` : `${it.previous}로 되돌리기`),
     promote: (it) => `${it.trial.candidate} 올리기`,
     try: "새 버전을 일부 세션에 시험하기",
@@ -67,7 +67,7 @@ const TEXTS = {
     rows: { num_answers: "Answers", broke_a_rule: "Break a rule", seconds: "Time, median", slow_seconds: "Time, slowest 5 %", num_chars: "Length, median", reactions: "Liked / disliked" },
     seconds: (number) => `${number.toFixed(2)} s`,
     chars: (number) => `${Math.round(number)} characters`,
-    actions: { deploy: "deployed", rollback: "rolled back", promote: "promoted by hand" },
+    actions: { deploy: "deployed", rollback: "rolled back", promote: "promoted by hand", trial: "on trial", trial_stopped: "trial ended" },
     rollback: (it) => (it.trial ? `End the trial of ${it.trial.candidate}` : `Roll back to ${it.previous}`),
     promote: (it) => `Promote ${it.trial.candidate}`,
     try: "Try a new version on some sessions",
@@ -195,7 +195,7 @@ function drawOne(texts) {
   });
   document.querySelector("#measures tbody").replaceChildren(...rows);
   const changes = one.changes.map((it) =>
-    make("li", [`${it.champion} · ${texts.actions[it.action]}`, make("small", `${moment(it.at)} · ${it.who}: ${it.why}`)]));
+    make("li", [`${it.version} · ${texts.actions[it.action]}${it.share ? ` · ${it.share} %` : ""}`, make("small", `${moment(it.at)} · ${it.who}: ${it.why}`)]));
   part("changes").replaceChildren(...(changes.length ? changes : [make("li", texts.nothing)]));
 }
 

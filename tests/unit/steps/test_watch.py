@@ -11,6 +11,7 @@ import pytest
 from served_home import make_home
 
 from nabi.registry.answers import AnswerRecord
+from nabi.steps.standing import changes
 from nabi.steps.watch import NUM_FIRST, watch
 from nabi.wiring import Platform
 
@@ -27,15 +28,22 @@ def platform(tmp_path: Path, empty_mlflow: Path) -> Iterator[Platform]:
     made.database.close()
 
 
-def answered(platform: Platform, numbers: range, *, seconds: float = 0.5, broken_every: int = 100) -> None:
+def answered(
+    platform: Platform,
+    numbers: range,
+    *,
+    version: str = "mari--v2",
+    seconds: float = 0.5,
+    broken_every: int = 100,
+) -> None:
     live = platform.ledger.live("mari")
     assert live is not None
     platform.answers.add(
         AnswerRecord(
-            answer_id=f"answer-{number}",
+            answer_id=f"{version}-{number}",
             persona_id="mari",
-            adapter_version="mari--v2",
-            digest="digest of mari--v2",
+            adapter_version=version,
+            digest=f"digest of {version}",
             at=live.since + timedelta(minutes=1 + number),
             num_prompt_tokens=10,
             num_tokens=10,
@@ -73,3 +81,25 @@ def test_before_its_first_answers_are_complete_nothing_is_compared(platform: Pla
     answered(platform, range(NUM_FIRST - 100))
     answered(platform, range(NUM_FIRST - 100, NUM_FIRST - 1), broken_every=1)
     assert watch(platform, "mari") is None
+
+
+def test_a_candidate_that_does_worse_is_taken_back_barred_and_told_of_once(platform: Platform) -> None:
+    answered(platform, range(200))
+    platform.rollouts.start("mari", "mari--v3", "digest of mari--v3", 10, who="kim", why="a look")
+    answered(platform, range(60), version="mari--v3", broken_every=2)
+    said = watch(platform, "mari")
+    assert said is not None
+    assert said.startswith("mari--v3 was taken back: worse than mari--v2: rules broken: 50% of 60 answers")
+    assert platform.rollouts.running("mari") is None
+    assert platform.rollouts.why_barred("mari--v3") is not None
+    assert watch(platform, "mari") is None
+    notices = [notice for notice in platform.notices.latest(num=10) if notice.event == "trial_stopped"]
+    assert [notice.facts for notice in notices] == [{"candidate": "mari--v3", "champion": "mari--v2", "share": 10}]
+    told = [(it.action, it.version, it.share, it.who) for it in changes(platform, "mari")][-2:]
+    assert told == [("trial", "mari--v3", 10, "kim"), ("trial_stopped", "mari--v3", None, "the watch")]
+
+
+def test_a_trial_that_was_replaced_meanwhile_goes_on(platform: Platform) -> None:
+    platform.rollouts.start("mari", "mari--v4", "digest of mari--v4", 10, who="kim", why="a look")
+    assert platform.rollouts.end("mari", "stopped", who="the watch", why="worse", only_of="mari--v3") is None
+    assert platform.rollouts.running("mari") is not None
