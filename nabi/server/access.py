@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
 
 from nabi.errors import ConfigError, NabiError
 from nabi.secret_file import read_or_create
@@ -18,6 +19,13 @@ Scope = Literal["chat", "operator"]
 """chat: talk, react, and tell what a user allows. operator: all of it, and everything else."""
 
 _TOKEN_BYTES = 32
+
+_TOLD = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="secrets/chat.token or secrets/operator.token of the state folder",
+)
+"""Only tells readers of the OpenAPI description what to send; `Access` decides."""
 
 
 class NoAccess(NabiError):
@@ -88,7 +96,7 @@ class Access:
 def needs(scope: Scope) -> Callable[[Request], Caller]:
     """A FastAPI dependency: only callers with this scope come through."""
 
-    def check(request: Request) -> Caller:
+    def check(request: Request, _told: object = Security(_TOLD, scopes=[scope])) -> Caller:
         access: Access = request.app.state.access
         return access.check(request.headers.get("authorization"), scope)
 

@@ -45,7 +45,7 @@ def make_app(platform: Platform) -> FastAPI:
         await asyncio.to_thread(keeper.spool.stop)
         await asyncio.to_thread(deletions.close)
 
-    # Swagger's page loads its scripts from the outside; the description itself is at /openapi.json, behind a token.
+    # Swagger's page loads its scripts from the outside: ours at /docs shows /openapi.json, which is behind a token.
     app = FastAPI(
         title="nabi",
         version=version("nabi"),

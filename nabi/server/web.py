@@ -13,7 +13,9 @@ router = APIRouter()
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _PARTS = {"/page.css": "page.css"} | {
-    f"/{page}{ending}": f"{page}{ending or '.html'}" for page in ("vote", "console") for ending in ("", ".css", ".js")
+    f"/{page}{ending}": f"{page}{ending or '.html'}"
+    for page in ("vote", "console", "docs")
+    for ending in ("", ".css", ".js")
 }
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

@@ -23,6 +23,9 @@ PARTS = {
     "console": "text/html",
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "docs": "text/html",
+    "docs.css": "text/css",
+    "docs.js": "text/javascript",
 }
 
 
@@ -93,6 +96,27 @@ def test_only_an_operator_sees_what_is_live(served: Served) -> None:
         assert httpx.post(url, json=promotion, headers=headers, timeout=60).status_code == status
 
 
+def test_in_a_browser_every_route_is_described(served: Served, tmp_path: Path) -> None:
+    with browser_page(tmp_path / "profile") as page:
+        page.open(f"{served.url}/docs")
+        _write(page, "token", served.token("chat"))
+        page.value("document.querySelector('#login button').click()")
+        page.wait_for("!document.getElementById('routes').hidden")
+        described = httpx.get(f"{served.url}/openapi.json", headers=served.headers(), timeout=60).json()["paths"]
+        shown = page.value("[...document.querySelectorAll('#routes summary code')].map((it) => it.textContent)")
+        assert shown == [f"{method.upper()} {path}" for path, methods in described.items() for method in methods]
+        chat = "document.evaluate(\"//details[contains(., '/chat/completions')]\", document).iterateNext()"
+        cells = "(row) => [...row.cells].map((cell) => cell.textContent)"
+        fields = page.value(f"[...{chat}.querySelectorAll('tbody tr')].map({cells})")
+        told = {name: (kind, about) for name, kind, about in fields}
+        assert told["frequency_penalty"][0] == "number ≥ -2 ≤ 2"
+        assert told["messages"][0].startswith("ChatMessage[]")
+        assert "꼭 필요" in told["model"][1]
+        page.value("document.getElementById('language').click()")
+        assert page.value("document.title") == "What can be asked?"
+        assert page.errors == []
+
+
 def test_standings_and_measures(home: Served) -> None:
     operator = httpx.Client(base_url=home.url, headers=home.headers("operator"), timeout=60)
     everybody = {row["persona"]: row for row in operator.get("/v1/personas").json()}
@@ -107,8 +131,17 @@ def test_standings_and_measures(home: Served) -> None:
     assert now["slow_seconds"] == pytest.approx(0.9)
     assert (now["num_chars"], now["liked"], now["disliked"]) == (24.5, 0, 1)
     assert (before["version"], before["num_answers"], before["seconds"]) == ("nabiyam--v1", 0, None)
-    assert [change["champion"] for change in one["changes"]] == ["nabiyam--v2", "nabiyam--v1"]
+    assert [change["version"] for change in one["changes"]] == ["nabiyam--v2", "nabiyam--v1"]
     assert operator.get("/v1/personas/nobody").status_code == 400
+    # Who began and ended a trial, and why, is told too.
+    trial = {"who": "kim", "why": "a look", "candidate": "nabiyam--v1", "share": 10}
+    assert operator.post("/v1/personas/nabiyam/rollout", json=trial).status_code == 200
+    assert operator.post("/v1/personas/nabiyam/rollback", json={"who": "lee", "why": "rude"}).status_code == 200
+    changes = operator.get("/v1/personas/nabiyam").json()["changes"]
+    assert [(it["action"], it["version"], it["share"], it["who"], it["why"]) for it in changes[:2]] == [
+        ("trial_stopped", "nabiyam--v1", None, "lee", "rude"),
+        ("trial", "nabiyam--v1", 10, "kim", "a look"),
+    ]
 
 
 def test_promoted_by_hand_over_http(home: Served) -> None:

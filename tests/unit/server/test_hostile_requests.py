@@ -16,6 +16,8 @@ from served_home import Served
 from nabi.server.access import Access, NoAccess, NotAllowed, TooMany
 
 OPEN = {"/healthz", "/readyz"}
+VOTES = {"/v1/votes"}
+"""These ask for the ticket of a link instead."""
 ASK = {"model": "bare", "messages": [{"role": "user", "content": "라면"}], "max_tokens": 4}
 
 
@@ -39,6 +41,19 @@ def test_every_route_but_health_asks_for_a_token(served: Served) -> None:
                 assert answer.status_code == (200 if path in OPEN else 401), (method, path)
             seen += 1
     assert seen > 5
+
+
+def test_the_description_says_which_token_a_route_needs(served: Served) -> None:
+    described = _schema(served)
+    assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    needed = {
+        (method, path): [scope for one in route.get("security", []) for scope in one["token"]]
+        for path, methods in described["paths"].items()
+        for method, route in methods.items()
+    }
+    assert needed["post", "/v1/chat/completions"] == ["chat"]
+    assert needed["post", "/v1/personas/{persona_id}/rollback"] == ["operator"]
+    assert {path for (_, path), scopes in needed.items() if not scopes} == OPEN | VOTES
 
 
 def test_the_operators_routes_refuse_a_chat_token(served: Served) -> None:
