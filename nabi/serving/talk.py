@@ -39,16 +39,25 @@ class Talk:
     daily_limit: int = 0
     history: list[Message] = field(default_factory=list)
 
-    def say(self, question: str, *, now: datetime, adapter: str | None, remember: bool = True) -> Said:
+    def say(
+        self,
+        question: str,
+        *,
+        now: datetime,
+        adapter: str | None,
+        given: tuple[Fact, ...] | None = None,
+        remember: bool = True,
+    ) -> Said:
         """Asks the persona.
 
         Args:
+            given: what was retrieved for this question; None looks it up in the catalogue.
             now: the moment of asking, with a zone; decides what is open.
             adapter: a loaded adapter version; None for the bare base.
             remember: keep question and answer as context for the next turn.
         """
-        facts: tuple[Fact, ...] = ()
-        if self.catalogue is not None:
+        facts: tuple[Fact, ...] = given or ()
+        if given is None and self.catalogue is not None:
             facts = find_facts(self.catalogue, question, self.history, now, self.daily_limit).facts
         said = answer(self.engine, self.persona, question, self.history, facts, adapter)
         if remember:

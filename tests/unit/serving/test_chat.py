@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nabi.catalogue.model import Catalogue
+from nabi.cli.chat import read_facts
 from nabi.conversations.records import Message
+from nabi.errors import ConfigError, DataError
 from nabi.personas.model import Persona
 from nabi.serving.chat import answer
 from nabi.serving.engine import Engine, Generation
+from nabi.serving.talk import Talk
 from nabi.training.base_model import LoadedBase
 from nabi.training.tokenise import encode_prompt
 
@@ -55,3 +61,22 @@ def test_a_persona_without_facts_sees_none(engine: RecordingEngine) -> None:
     persona = PERSONA.model_copy(update={"uses_facts": False})
     answer(engine, persona, "라면?", [], [{"가게": "봄분식"}], None, max_new_tokens=1)
     assert engine.asked[0][0]["content"] == "짧게 답해요."
+
+
+def test_given_facts_take_the_place_of_a_look_up(engine: RecordingEngine, tmp_path: Path) -> None:
+    path = tmp_path / "facts.jsonl"
+    path.write_text('{"회의": "주간 회의", "일시": "금요일 3시"}\n{"빈칸": null}\n')
+    given = read_facts(PERSONA, path)
+    assert given == ({"회의": "주간 회의", "일시": "금요일 3시"},)
+    talk = Talk(engine, PERSONA, Catalogue(shops=(), menus=()))
+    said = talk.say("다음 회의는?", now=datetime(2026, 7, 1, tzinfo=UTC), adapter=None, given=given)
+    assert said.facts == given
+    assert engine.asked[0][0]["content"].endswith("참고 정보:\n- 회의: 주간 회의 | 일시: 금요일 3시")
+    array = tmp_path / "facts.json"
+    array.write_text('[{"회의": "주간 회의"}]')
+    assert read_facts(PERSONA, array) == ({"회의": "주간 회의"},)
+    with pytest.raises(ConfigError, match="was trained without facts"):
+        read_facts(PERSONA.model_copy(update={"uses_facts": False}), path)
+    path.write_text("[1]\n")
+    with pytest.raises(DataError, match=r"facts.jsonl line 1: the row is no JSON object"):
+        read_facts(PERSONA, path)
