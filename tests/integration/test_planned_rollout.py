@@ -142,3 +142,14 @@ def test_a_share_given_by_hand_goes_on_by_hand(platform: Platform, versions: tup
     answers(platform, worse, 200)
     assert watch(platform, PERSONA) is None
     assert running(platform).share == 20
+
+
+def test_promoting_another_version_ends_a_trial_without_calling_it_promoted(
+    platform: Platform, versions: tuple[str, str]
+) -> None:
+    tried, live = versions
+    assert running(platform).candidate == tried
+    go_live.promote(platform, live, who="kim", why="it was better")
+    assert platform.rollouts.running(PERSONA) is None
+    last = platform.rollouts.history(PERSONA)[-1]
+    assert (last.state, last.candidate, last.who, last.why) == ("stopped", tried, "kim", "it was better")
