@@ -75,7 +75,7 @@ async def completions(request: Request, body: ChatBody, _caller: Talker) -> Resp
 
 def _begin(hosting: Hosting, body: ChatBody) -> Turn:
     """Takes the route, and puts the prompt together as training did."""
-    route = hosting.route(body.model).for_session(body.session or body.user or secrets.token_hex(8))
+    route = hosting.route(body.model).for_session(body.asker or secrets.token_hex(8))
     persona, now = route.persona, datetime.now(UTC)
     facts: tuple[Fact, ...] = ()
     if persona.uses_facts:

@@ -52,7 +52,6 @@ _WITHOUT_EFFECT = frozenset(
         "prediction",
         "prompt_cache_key",
         "prompt_cache_retention",
-        "safety_identifier",
         "service_tier",
     }
 )
@@ -63,7 +62,9 @@ _NOT_IN_A_TURN = ("tool_calls", "function_call", "audio")
 
 # Control characters other than tab and line ends, and halves of surrogate pairs. Replacement characters may come: an
 # answer that held one stands in the history of the next question.
-_UNSOUND = re.compile(r"[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+_CONTROL = re.compile(f"[{_CONTROLS}]")
+_UNSOUND = re.compile(rf"[\ud800-\udfff{_CONTROLS}]")
 
 
 def _sound(text: str) -> str:
@@ -96,6 +97,9 @@ class ChatMessage(BaseModel):
             for name in _NOT_IN_A_TURN:
                 if values.get(name):
                     raise _unsupported(name, "in a message")
+            if values.get("role") == "assistant" and isinstance(values.get("content"), str):
+                # A model may have said one, and what it said must not keep the talk from going on.
+                return values | {"content": _CONTROL.sub("", values["content"])}
         return values
 
     @property
@@ -133,6 +137,9 @@ class ChatBody(BaseModel):
     session: Name | None = Field(
         default=None, description="while a candidate is on trial, one session is always answered by the same version"
     )
+    safety_identifier: Name | None = Field(
+        default=None, description="OpenAI's newer name for who asks; stands for a missing `session`, and is not kept"
+    )
     facts: Annotated[list[dict[Name, Text]], Field(max_length=MAX_FACTS)] | None = Field(
         default=None, description="retrieved items as label → value; missing: looked up in the persona's catalogue"
     )
@@ -167,6 +174,11 @@ class ChatBody(BaseModel):
         if last.role != "user" or not last.text.strip():
             raise ValueError("the last message must be the user's, and say something")
         return self
+
+    @property
+    def asker(self) -> str | None:
+        """What tells one session from another; None when the caller does not say."""
+        return self.session or self.user or self.safety_identifier
 
     @property
     def question(self) -> str:

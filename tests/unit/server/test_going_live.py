@@ -73,9 +73,9 @@ def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
         token = (platform.settings.state / "secrets" / "operator.token").read_text()
         clients = [openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0) for url in (one, two)]
 
-        def answering(session: str, client: openai.OpenAI) -> str:
+        def answering(session: str, client: openai.OpenAI, name: str = "session") -> str:
             return client.chat.completions.create(
-                model="mari", messages=ASK, max_tokens=1, extra_body={"session": session}
+                model="mari", messages=ASK, max_tokens=1, extra_body={name: session}
             ).model
 
         sessions = [f"session-{number}" for number in range(40)]
@@ -89,6 +89,8 @@ def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
         for session in sessions:  # the same on every server
             wanted = "mari--v2" if session in chosen else "mari--v1"
             assert {answering(session, client) for client in clients} == {wanted}
+        for name in ("user", "safety_identifier"):  # as clients that know of no sessions tell who asks
+            assert answering(chosen[0], clients[0], name) == "mari--v2"
 
         body = {"who": "hana", "why": "rude answers"}
         begun = time.monotonic()

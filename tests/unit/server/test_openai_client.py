@@ -160,7 +160,7 @@ def test_nothing_that_should_change_the_answer_is_passed_over(
 
 def test_what_asks_for_nothing_more_is_taken(client: openai.OpenAI) -> None:
     said_before = client.chat.completions.create(model="mari", messages=ASK, max_tokens=8).choices[0].message
-    said_before.content = "안녕하세요!"  # all else of it goes back as the client got it
+    said_before.content = "안녕\x07하세요!"  # as a model may say it; all else goes back as the client got it
     history = [{"role": "user", "content": "안녕", "name": "kim"}, said_before, *ASK]
     asked = {"model": "mari", "messages": history, "max_tokens": 8}
     usual = {
