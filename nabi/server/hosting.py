@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,9 @@ from nabi.training.adapter import read_manifest
 from nabi.training.base_model import BaseRef, load_base
 from nabi.wiring import Platform
 
+_AGAIN_AFTER_S = 15.0
+"""Between two tries to load a base: each may read gigabytes, or wait for a server that is away."""
+
 
 class UnknownModel(ConfigError):
     """Neither a persona nor an adapter version of this installation."""
@@ -43,6 +47,7 @@ class Hosting:
         self._engines_lock = threading.Lock()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="nabi-bases")
         self._loading: dict[str, Future[ChatEngine]] = {}
+        self._failed: dict[str, tuple[float, Exception]] = {}
         self._has_started = False
         self._champions: frozenset[str] = frozenset()
         self._personas_read: tuple[Any, Mapping[str, Persona]] = (None, {})
@@ -97,16 +102,22 @@ class Hosting:
         """The same for who must not wait: while the server answers, a new base is loaded beside it.
 
         Raises:
-            NabiError: it is being loaded still, or it could not be loaded; the next call tries again.
+            NabiError: it is being loaded still, or it could not be loaded; after a while it is tried again.
         """
         if base.revision in self._engines or not self._has_started:
             return self.engine(base)
+        failed_at, why = self._failed.get(base.revision, (-_AGAIN_AFTER_S, None))
+        if why is not None and time.monotonic() < failed_at + _AGAIN_AFTER_S:
+            raise why
         loading = self._loading.get(base.revision)
         if loading is None:
             loading = self._loading[base.revision] = self._loader.submit(self.engine, base)
         if not loading.done():
             raise TransientError(f"the base model {base.name} is being loaded.", fix="Ask again in a moment.")
         del self._loading[base.revision]
+        if (error := loading.exception()) is not None:
+            assert isinstance(error, Exception)
+            self._failed[base.revision] = (time.monotonic(), error)
         return loading.result()
 
     def _make_engine(self, base: BaseRef) -> ChatEngine:

@@ -16,6 +16,7 @@ import openai
 import pytest
 from served_home import make_home, put_live, serving
 
+from nabi.errors import ModelError
 from nabi.registry.rollouts import is_chosen
 from nabi.training.base_model import BaseRef, LoadedBase, load_base
 
@@ -178,14 +179,19 @@ def test_while_a_new_base_is_loaded_chat_goes_on_and_changes_are_seen(
     platform = make_home(tmp_path / "home", models)
     put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
     begun, go_on = threading.Event(), threading.Event()
+    tries: list[float] = []
 
     def slow(ref: BaseRef, **options: Any) -> LoadedBase:
         if ref.name == "another":
+            tries.append(time.monotonic())
+            if len(tries) == 1:
+                raise ModelError("its weights are still being copied")
             begun.set()
             assert go_on.wait(60)
         return load_base(ref, **options)
 
     monkeypatch.setattr("nabi.server.hosting.load_base", slow)
+    monkeypatch.setattr("nabi.server.hosting._AGAIN_AFTER_S", 2.0)
     with serving(platform) as url:
         token = (platform.settings.state / "secrets" / "chat.token").read_text()
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=20)
@@ -204,6 +210,8 @@ def test_while_a_new_base_is_loaded_chat_goes_on_and_changes_are_seen(
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert client.chat.completions.create(model="late", messages=ASK, max_tokens=1).model == "another"
+        assert len(tries) == 2
+        assert tries[1] - tries[0] >= 2  # what failed is not read again with each look at the ledger
 
 
 def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(
