@@ -114,7 +114,7 @@ class Hosting:
             loading = self._loading[base.revision] = self._loader.submit(self.engine, base)
         if not loading.done():
             raise TransientError(f"the base model {base.name} is being loaded.", fix="Ask again in a moment.")
-        del self._loading[base.revision]
+        self._loading.pop(base.revision, None)  # several threads may look at once
         if (error := loading.exception()) is not None:
             assert isinstance(error, Exception)
             self._failed[base.revision] = (time.monotonic(), error)
