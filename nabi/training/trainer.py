@@ -199,7 +199,8 @@ class Training:
         if not bad:
             return None
         self._model.eval()
-        with torch.no_grad():
+        # Multiplied as in the steps: only what was learned may differ from it later.
+        with torch.no_grad(), multiplying(self._base):
             pieces = _pieces(range(len(bad)), self.task.rows)
             parts = [self._log_probabilities([bad[place] for place in some]).cpu() for some in pieces]
         self._model.train(was_training)
@@ -219,6 +220,11 @@ class Training:
 
 def prepare(base: LoadedBase, *, recompute: bool, longest: int) -> None:
     """Set the base up for samples of so many tokens, whatever a training before this one left switched on."""
+    if base.device == "cuda":
+        # Else attention's backward pass adds up in the order in which its blocks happen to end. What has no such form
+        # is only warned of.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # not in its stubs
     base.model.set_attn_implementation("eager" if base.device == "cpu" and longest <= _SHORT else "sdpa")
     if recompute:
         base.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
@@ -305,10 +311,3 @@ def _with_adapter(base: LoadedBase, recipe: Recipe) -> Any:
             where=base.ref.name,
             fix="Set recipe.target_modules to all-linear, or to modules that the base has.",
         ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for a GPU or a CPU that could not give the memory asked for."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
