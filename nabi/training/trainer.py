@@ -28,6 +28,7 @@ from nabi.training.tokenise import TokenisedBadAnswer, TokenisedSample
 # On rows this short plain attention trains 1.2 times as fast as the fused kernel, whose backward pass is slow on a
 # CPU; on long ones its memory grows with the square of the length.
 _SHORT = 512
+_KNOWN_MODULES = "Set recipe.target_modules to all-linear, or to modules that the base has."
 ADAPTER = "default"
 """The name that an adapter has inside PEFT's model."""
 
@@ -303,11 +304,16 @@ def on_device(base: LoadedBase, batch: Mapping[str, Tensor]) -> dict[str, Tensor
 def _with_adapter(base: LoadedBase, recipe: Recipe) -> Any:
     from peft import get_peft_model
 
+    # PEFT leaves out those that it does not find, as long as it finds one.
+    wanted = () if recipe.target_modules == "all-linear" else recipe.target_modules
+    there = [f".{name}" for name, _ in base.model.named_modules()]
+    if missing := [name for name in wanted if not any(path.endswith(f".{name}") for path in there)]:
+        raise ModelError(f"there are no modules {', '.join(missing)}", where=base.ref.name, fix=_KNOWN_MODULES)
     try:
         return get_peft_model(base.model, lora_config(recipe))
     except ValueError as error:
         raise ModelError(
             f"no adapter can be put on the modules {recipe.target_modules!r} ({error})",
             where=base.ref.name,
-            fix="Set recipe.target_modules to all-linear, or to modules that the base has.",
+            fix=_KNOWN_MODULES,
         ) from error

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from nabi.serving.engine import Engine
 from nabi.training import base_model, loss, train, trainer
 from nabi.training.adapter import read_manifest
 from nabi.training.base_model import load_base, resolve_base
+from nabi.training.learner import Learner
 from nabi.training.loss import mean_loss
 from nabi.training.many import train_adapters
 from nabi.training.memory import memory_needed, read_shape
@@ -176,9 +178,37 @@ def test_a_broken_line_is_named_with_its_file_and_number(make_job: Callable[...,
     assert f"{job.train_file}, line 9" in str(caught.value)
 
 
-def test_modules_that_the_base_lacks_are_named(make_job: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="c_attn"):
-        train_adapter(make_job(tmp_path, recipe={"target_modules": ("c_attn",)}), no_progress)
+@pytest.mark.parametrize(
+    ("modules", "told"),
+    [
+        (("c_attn",), "minute: there are no modules c_attn"),
+        (("q_proj", "v_prj"), "minute: there are no modules v_prj"),
+        (("self_attn",), "no adapter can be put on the modules"),
+    ],
+)
+def test_modules_that_the_base_lacks_are_named(
+    make_job: Callable[..., Any], tmp_path: Path, modules: tuple[str, ...], told: str
+) -> None:
+    """One of two is enough: PEFT would train the other and say nothing."""
+    with pytest.raises(ModelError, match=told):
+        train_adapter(make_job(tmp_path, recipe={"target_modules": modules}), no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_an_infinite_gradient_of_a_finite_loss_is_no_adapter(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last step no loss would ever show it."""
+    gradients = Learner.gradients
+
+    def overflowing(learner: Learner, loss: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        made = gradients(learner, loss)
+        return tuple(gradient * (math.inf if learner.step == 3 else 1) for gradient in made)
+
+    monkeypatch.setattr(Learner, "gradients", overflowing)
+    with pytest.raises(ModelError, match=r"the gradients' norm became (nan|inf) at step 4 of 4.*learning rate"):
+        train_adapter(make_job(tmp_path), no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
 
 
 def test_accumulated_batches_weigh_each_token_alike(make_job: Callable[..., Any], tmp_path: Path) -> None:
