@@ -162,15 +162,31 @@ def _gpu(settings: Settings) -> str:
 
 
 def _training_plan(settings: Settings) -> str:
-    """What a training over the installation's base would do here, and why; with a warning where it would take hours."""
+    """What each persona's training would do here, and why; with a warning where it would take hours.
+
+    First what the installation's base and the default recipe give, then the personas for which it is something else.
+    """
+    from nabi.personas.load import load_personas
     from nabi.personas.model import RecipeChoice
     from nabi.training.base_model import resolve_base
     from nabi.training.plan import plan_training, this_machine
     from nabi.training.recipe import resolve_recipe
 
-    base = resolve_base(settings.base_model, settings.models)
-    plan = plan_training(base, resolve_recipe(RecipeChoice(), base), this_machine())
-    return f"{plan.why}. {plan.warning}" if plan.warning else plan.why
+    machine = this_machine()
+
+    def planned(choice: RecipeChoice, name: str) -> tuple[tuple[str, bool], str]:
+        """The base and whether it is held in 4 bits, and the plan in words."""
+        base = resolve_base(name, settings.models)
+        plan = plan_training(base, resolve_recipe(choice, base), machine)
+        return (name, plan.four_bit), f"{plan.why}. {plan.warning}" if plan.warning else plan.why
+
+    usual, told = planned(RecipeChoice(), settings.base_model)
+    others: dict[tuple[str, bool], tuple[str, list[str]]] = {}
+    for persona in load_personas(settings.personas).values():
+        kind, why = planned(persona.recipe, persona.base_model or settings.base_model)
+        if kind != usual:
+            others.setdefault(kind, (why, []))[1].append(persona.id)
+    return "; ".join([told, *(f"{', '.join(ids)}: {name}, {why}" for (name, _), (why, ids) in others.items())])
 
 
 def _disk(settings: Settings) -> str:

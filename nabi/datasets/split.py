@@ -27,4 +27,9 @@ def part_of(conversation_id: str, holdout_share: float, salt: str) -> Part:
         holdout_share: in [0, 1].
         salt: sets splits of different personas apart.
     """
-    return "holdout" if place_of(conversation_id, salt) < holdout_share * _SPACE else "train"
+    return "holdout" if drawn(conversation_id, holdout_share, salt) else "train"
+
+
+def drawn(conversation_id: str, share: float, salt: str) -> bool:
+    """Whether a conversation is among this share of all; another salt draws others."""
+    return place_of(conversation_id, salt) < share * _SPACE

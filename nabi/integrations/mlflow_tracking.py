@@ -45,10 +45,12 @@ DIGEST_TAG = "nabi.digest"
 PASS_TAG = "nabi.pass"
 SUCCESSOR_TAG = "dataset_successor"
 RETIRE_TAG = "retire"
+LAST_TRY_TAG = "last_try"
 _TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".yaml", ".yml"})
 # Without a kind the pages open on traces of an agent, of which there are none.
 _SHOWN_AS_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 _MAX_METRICS_A_BATCH = 1000  # MLflow refuses a larger log_batch
+_MAX_PARAM_CHARS = 6000  # and a longer value
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,16 @@ class Tracker:
 
     @_asks("logging parameters")
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Parameters as MLflow shows them; a repeated pass may log the same values again."""
-        self.log(run_id, params=params)
+        """Parameters as MLflow shows them.
+
+        It never changes one. What a repeated pass has otherwise than its first try, another recipe or other code, is
+        told by the tag `last_try`.
+        """
+        data = self._client.get_run(run_id).data
+        told = {name: str(value)[:_MAX_PARAM_CHARS] for name, value in params.items()}
+        changed = {name: value for name, value in told.items() if data.params.get(name, value) != value}
+        tags = {LAST_TRY_TAG: json.dumps(changed, sort_keys=True)} if changed or LAST_TRY_TAG in data.tags else {}
+        self.log(run_id, params={name: told[name] for name in told.keys() - data.params.keys()}, tags=tags)
 
     def log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         self.log(run_id, tags=tags)
@@ -200,7 +210,7 @@ class Tracker:
             run_id,
             metrics=_metrics([(0, name, value) for name, value in (metrics or {}).items()]),
             tags=[RunTag(k, str(v)[:5000]) for k, v in (tags or {}).items()],
-            params=[Param(k, str(v)[:6000]) for k, v in (params or {}).items()],
+            params=[Param(k, str(v)[:_MAX_PARAM_CHARS]) for k, v in (params or {}).items()],
         )
 
     @_asks("logging figures")

@@ -47,6 +47,9 @@ class RecipeChoice(Frozen):
     batch_size: int | None = Field(default=None, ge=1)
     gradient_accumulation: int | None = Field(default=None, ge=1)
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
+    max_length: int | None = Field(default=None, ge=16, description="tokens of a sample; longer ones are left out")
+    warmup: float | None = Field(default=None, ge=0, lt=1, description="share of the steps in which the rate rises")
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] | None = None
     four_bit: bool | None = Field(default=None, description="train over a base in 4 bits (QLoRA)")
     rslora: bool | None = Field(default=None, description="scale by alpha / √r (rank-stabilised LoRA)")
     dora: bool | None = Field(default=None, description="learn length and direction of the weights apart (DoRA)")
@@ -56,6 +59,12 @@ class RecipeChoice(Frozen):
     )
     start: Literal["base", "champion"] | None = Field(
         default=None, description="begin with a fresh adapter over the base, or go on from the champion's weights"
+    )
+    continued_rate: float | None = Field(
+        default=None, gt=0, le=1, description="share of the learning rate where it goes on from the champion's weights"
+    )
+    replay_share: float | None = Field(
+        default=None, ge=0, le=1, description="of the champion's samples, which take part when it is gone on from"
     )
     preferences: bool | None = Field(default=None, description="learn from answers marked bad too, where there are any")
     preference_beta: float | None = Field(default=None, gt=0, le=10)

@@ -15,13 +15,17 @@ from nabi.provenance import code_commit, lock_digest
 from nabi.registry.adapters import AdapterVersion
 from nabi.registry.version_names import is_version_name
 from nabi.steps.guard import uses_words
-from nabi.steps.train import JOB_RECORD, loss_file, preferences_file
-from nabi.training.adapter import METADATA, library_versions, load_verified, read_manifest
+from nabi.steps.train import JOB_RECORD, loss_file, preferences_file, resting_samples
+from nabi.training.adapter import METADATA, AdapterManifest, load_verified, read_manifest
 from nabi.training.base_model import resolve_base
 from nabi.training.progress import Progress
 from nabi.training.train import TrainingJob, TrainingResult
 from nabi.training.worker import train_in_own_process
 from nabi.wiring import Platform
+
+# What the machine of the moment decides about a training.
+_DECIDED_THERE = ("threads", "precision", "four_bit")
+_SHAPING_BITS = {"hardware", "libraries", "together", *_DECIDED_THERE}
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class Reproduction:
 
     @property
     def same_machine(self) -> bool:
-        """Whether equal bits were to be expected: the same hardware, libraries, and company in the batches."""
-        return not set(self.differing) & {"hardware", "libraries", "threads", "together"}
+        """Whether equal bits were to be expected: the same hardware, libraries, precision, company in the batches."""
+        return not set(self.differing) & _SHAPING_BITS
 
     @property
     def sentence(self) -> str:
@@ -105,7 +109,7 @@ def reproduce(platform: Platform, name: str, on_progress: Progress) -> Reproduct
             holdout_now=result.holdout_loss,
             largest_difference=max(float(tensor.abs().max()) for tensor in differences.values()),
             relative_difference=distance / norm,
-            differing=_differing(platform, version, manifest.libraries, manifest.arguments, result, again.arguments),
+            differing=_differing(platform, version, manifest, again, result),
         )
 
 
@@ -143,7 +147,8 @@ def _job_again(
             where=version.name,
         )
     data = platform.datasets.checkout(version.dataset_version, version.persona_id)
-    start = recorded.start_adapter
+    named = recorded.start_adapter
+    start = platform.registry.folder_of(platform.registry.version(named.name)) if named else None
     return recorded.model_copy(
         update={
             "models_dir": platform.settings.models,
@@ -151,7 +156,10 @@ def _job_again(
             "holdout_file": loss_file(data),
             "preferences_file": preferences_file(data) if recorded.preferences_file else None,
             "out_dir": out_dir,
-            "start_adapter": platform.registry.folder_of(platform.registry.version(start.name)) if start else None,
+            "start_adapter": start,
+            "resting": resting_samples(
+                platform, version.persona_id, data, version.dataset_version, recorded.recipe, start
+            ),
             "commit": code_commit(),
             "rows": metadata["result"]["rows"],
         }
@@ -171,21 +179,20 @@ def _check_data(version: AdapterVersion, job: TrainingJob, arguments: Mapping[st
         raise DataError(f"the dataset's files are not those of then ({', '.join(odd)})", where=version.name)
 
 
-def _differing(  # noqa: PLR0917  # six records of two trainings, compared pair by pair
-    platform: Platform,
-    version: AdapterVersion,
-    libraries_then: Mapping[str, str],
-    arguments_then: Mapping[str, Any],
-    result: TrainingResult,
-    arguments_now: Mapping[str, Any],
+def _differing(
+    platform: Platform, version: AdapterVersion, then: AdapterManifest, now: AdapterManifest, result: TrainingResult
 ) -> dict[str, tuple[str, str]]:
     tags = platform.tracker.run_tags(version.run_id)
     pairs = {
         "commit": (version.tags.get("commit", ""), code_commit()),
         "lock file": (tags.get("lock_sha256", ""), lock_digest()),
-        "libraries": (_told(libraries_then), _told(library_versions())),
+        "libraries": (_told(then.libraries), _told(now.libraries)),
         "hardware": (tags.get("hardware", ""), _told(result.hardware)),
-        "threads": (str(arguments_then["threads"]), str(arguments_now["threads"])),
+        **{
+            name: (str(then.arguments[name]), str(now.arguments[name]))
+            for name in _DECIDED_THERE
+            if name in then.arguments  # an adapter from before it was recorded has not all
+        },
         # Those of before the figure was kept were trained alone.
         "together": (tags.get("together", "1"), str(result.together)),
     }

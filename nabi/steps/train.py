@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import PREFERENCES
+from nabi.datasets.split import drawn
 from nabi.errors import NabiError
 from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit, lock_digest
@@ -19,7 +22,7 @@ from nabi.training.adapter import library_versions, read_manifest
 from nabi.training.base_model import BaseRef, resolve_base
 from nabi.training.checkpoint import Every
 from nabi.training.recipe import Recipe, resolve_recipe
-from nabi.training.train import TrainingJob, TrainingResult
+from nabi.training.train import TrainingJob, TrainingResult, differing_from
 from nabi.training.worker import train_in_own_process
 from nabi.training.worker import train_together as run_together
 from nabi.wiring import Platform
@@ -43,10 +46,12 @@ def train_candidate(
     if not window.replayed:
         platform.journal.record_training(window.persona_id, window.as_of)
     job = training_job(platform, persona, snapshot, preset)
+    _make_room(job)
     tracker = platform.tracker
     tracker.log_params(snapshot.run_id, _params(job))
     tracker.log_tags(snapshot.run_id, _record(platform, job))
-    tracker.log_text(snapshot.run_id, job.model_dump_json(indent=2), JOB_RECORD)
+    # Which samples rest follows from the rest of the record.
+    tracker.log_text(snapshot.run_id, job.model_dump_json(indent=2, exclude={"resting"}), JOB_RECORD)
     result = train_in_own_process(job, on_progress, meanwhile=importing(MEASURING))
     _log_result(platform, snapshot.run_id, job, result)
     version = platform.registry.register(
@@ -86,10 +91,12 @@ def train_together(
     served: list[Snapshot] = []
     for snapshot in snapshots:
         try:
-            jobs.append(training_job(platform, platform.persona(snapshot.window.persona_id), snapshot, preset))
+            job = training_job(platform, platform.persona(snapshot.window.persona_id), snapshot, preset)
+            _make_room(job)
         except NabiError as error:
             logger.warning("%s cannot be trained with the others: %s", snapshot.window.persona_id, error)
         else:
+            jobs.append(job)
             served.append(snapshot)
     # Those of one base follow each other, so that it stays in memory.
     order = sorted(range(len(jobs)), key=lambda place: (jobs[place].base_model, jobs[place].recipe.four_bit))
@@ -111,6 +118,7 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
     base = platform.base(persona)
     recipe = resolve_recipe(persona.recipe, base, preset)
     window = snapshot.window
+    start = _start(platform, persona, base, recipe, past_of(platform, window).champion)
     label = f"{window.as_of:%Y%m%dT%H%M}-{snapshot.version[:12]}{'-replay' if window.replayed else ''}"
     return TrainingJob(
         persona_id=persona.id,
@@ -129,8 +137,19 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
         commit=code_commit(),
         threads=platform.settings.threads,
         save_every=Every(seconds=platform.settings.checkpoint_seconds, steps=platform.settings.checkpoint_steps),
-        start_adapter=_start(platform, persona, base, recipe, past_of(platform, window).champion),
+        start_adapter=start,
+        resting=resting_samples(platform, persona.id, data, snapshot.version, recipe, start),
     )
+
+
+def _make_room(job: TrainingJob) -> None:
+    """Remove what an earlier try of the window left in the job's place: another recipe's adapter, or other code's.
+
+    No version was made of it, else its folder had been moved; nothing could ever become of it.
+    """
+    if job.out_dir.exists() and (differing := differing_from(job)):
+        logger.info("trains %s anew: what was there differs in %s", job.out_dir.name, ", ".join(differing))
+        shutil.rmtree(job.out_dir)
 
 
 def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe, champion: str | None) -> Path | None:
@@ -149,6 +168,29 @@ def _start(platform: Platform, persona: Persona, base: BaseRef, recipe: Recipe, 
         logger.info("begins afresh: %s was trained with another %s", champion, ", ".join(differing))
         return None
     return folder
+
+
+def resting_samples(  # noqa: PLR0917
+    platform: Platform, persona_id: str, data: Path, version: str, recipe: Recipe, start: Path | None
+) -> tuple[str, ...]:
+    """Ids of the samples that take no part: of those that the champion learned from, all but the recipe's share.
+
+    Which ones take part is drawn anew for every dataset version, so that none rests for ever.
+
+    Args:
+        data: folder of the persona's part of the dataset.
+        version: of the dataset.
+        start: folder of the champion that is gone on from, named as its version; None where nobody is.
+    """
+    if start is None or recipe.replay_share == 1:
+        return ()
+    learned = platform.registry.version(start.name).dataset_version
+    older = {row.conversation_id for row in platform.journal.rows_of(learned, persona_id) if row.part == "train"}
+    return tuple(
+        sample.sample_id
+        for sample in read_samples(data / "train.jsonl")
+        if sample.conversation_id in older and not drawn(sample.conversation_id, recipe.replay_share, version)
+    )
 
 
 def loss_file(data: Path) -> Path:
@@ -170,7 +212,7 @@ def _record(platform: Platform, job: TrainingJob) -> dict[str, str]:
         "code_dirty": str(job.commit.endswith("-dirty")),
         "lock_sha256": lock_digest(),
         "base_revision": resolve_base(job.base_model, platform.settings.models).revision,
-        "libraries": json.dumps(library_versions(), sort_keys=True),
+        "libraries": json.dumps(library_versions(four_bit=job.recipe.four_bit), sort_keys=True),
     }
 
 
@@ -202,6 +244,8 @@ def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: Train
         "together": str(result.together),
         "tokenizer_sha256": manifest.tokenizer_sha256,
         "hardware": hardware,
+        # As it came out: a GPU may have held the base in 4 bits unasked.
+        "libraries": json.dumps(manifest.libraries, sort_keys=True),
     }
     platform.tracker.log_tags(run_id, record)
     platform.tracker.log_curve(run_id, [(step, "train/loss", loss) for step, loss in result.losses])
@@ -213,6 +257,7 @@ def _log_result(platform: Platform, run_id: str, job: TrainingJob, result: Train
         "holdout/loss": result.holdout_loss,
         "holdout/loss_before": result.holdout_loss_before,
         "train/samples": result.num_samples,
+        "train/resting": len(job.resting),
         "train/left_out": result.num_left_out,
         "train/steps": result.num_steps,
         "train/tokens": result.num_tokens,

@@ -87,9 +87,10 @@ class WeightsFile:
     shapes: dict[str, tuple[int, ...]]
 
 
-def library_versions() -> dict[str, str]:
-    """Versions that an adapter's bits depend on."""
-    names = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
+def library_versions(*, four_bit: bool) -> dict[str, str]:
+    """Versions that an adapter's bits depend on; over a base in 4 bits on bitsandbytes', too."""
+    names = ["torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors"]
+    names += ["bitsandbytes"] if four_bit else []
     return {"python": python_version()} | {name: version(name) for name in names}
 
 

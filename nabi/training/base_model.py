@@ -16,7 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nabi.error_kinds import Kind, kind_of
 from nabi.errors import ModelError, OutOfMemory
+from nabi.training.hardware import free_memory
 from nabi.training.template import ensure_markers
 
 LARGE = 200_000_000
@@ -113,14 +115,13 @@ def load_base(ref: BaseRef, *, four_bit: bool = False, threads: int | None = Non
 
     folder = _local_folder(ref)
     device = pick_device()
+    free = free_memory(device)
     try:
         tokenizer = _load_tokenizer(folder, ref.name)
         model = _load_weights(folder, device, four_bit)
-    except MemoryError as error:
-        raise _no_room(ref, device) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
-            raise _no_room(ref, device) from error
+    except (MemoryError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if kind_of(error) is Kind.OUT_OF_MEMORY:
+            raise _no_room(ref, folder, device, free) from error
         raise ModelError(
             f"the base model cannot be loaded ({error})", where=str(folder), fix="Fetch or build it again."
         ) from error
@@ -164,9 +165,15 @@ class LoadedBases:
         self._held = None
 
 
-def _no_room(ref: BaseRef, device: str) -> OutOfMemory:
+def _no_room(ref: BaseRef, folder: Path, device: str, free: int) -> OutOfMemory:
     place = "the GPU" if device == "cuda" else "this machine"
-    return OutOfMemory(f"{place} has too little memory for the base model", where=ref.name, fix=_MAKE_ROOM)
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return OutOfMemory(
+        f"{place} has too little memory for the base model: {free / 2**30:.1f} GiB were free,"
+        f" and its weights' files hold {weights / 2**30:.1f} GiB",
+        where=ref.name,
+        fix=_MAKE_ROOM,
+    )
 
 
 def pick_device() -> str:

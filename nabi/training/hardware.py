@@ -1,4 +1,4 @@
-"""What a training ran on: the same bits can only be asked of the same kind of machine."""
+"""What a training runs on, and the memory it has there: the same bits can only be asked of the same kind of machine."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def hardware(device: str) -> dict[str, str]:
 
         told["gpu"] = torch.cuda.get_device_name()
     return told
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a training in this process could use now."""
+    if device == "cpu":
+        return psutil.virtual_memory().available
+    import torch
+
+    # What this process holds, a base from the training before, it can use or give back.
+    return int(torch.cuda.mem_get_info()[0]) + torch.cuda.memory_reserved()
 
 
 def _processor() -> str:

@@ -130,15 +130,12 @@ class Learner:
         """Take the step for which the gradients lie ready; None where no bad answer fell on it.
 
         Raises:
-            ModelError: a loss is no number any more.
+            ModelError: a loss or a gradient is no number any more.
         """
-        odd = next((value for value in (loss, preference_loss or 0.0) if not math.isfinite(value)), None)
-        if odd is not None:
-            raise ModelError(
-                f"the loss became {odd} at step {self.step + 1} of {self.num_steps}",
-                fix=f"Lower the learning rate (now {self.recipe.learning_rate:g}) or look for broken samples.",
-            )
-        nn.utils.clip_grad_norm_(self.weights.values(), MAX_NORM)
+        for value in (loss, preference_loss or 0.0):
+            self._ensure_finite("loss", value)
+        # Infinite gradients of a finite loss would make the weights NaN, and show a step later or, at the last, never.
+        self._ensure_finite("gradients' norm", float(nn.utils.clip_grad_norm_(self.weights.values(), MAX_NORM)))
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe, self.step, self.num_steps)
         self._optimiser.step()
@@ -147,6 +144,13 @@ class Learner:
         self.losses.append((self.step, loss))
         if preference_loss is not None:
             self.preference_losses.append((self.step, preference_loss))
+
+    def _ensure_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise ModelError(
+                f"the {what} became {value} at step {self.step + 1} of {self.num_steps}",
+                fix=f"Lower the learning rate (now {self.recipe.learning_rate:g}) or look for broken samples.",
+            )
 
     def tensors(self) -> dict[str, Tensor]:
         """A copy of the weights as they are now, on the CPU, for an adapter's file."""

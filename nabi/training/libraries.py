@@ -7,22 +7,28 @@ import sys
 
 from nabi.errors import ModelError
 
-_REMEDIES = {
-    "peft": "Install it: `pip install peft` (`make setup` installs everything).",
-    "bitsandbytes": "Install it: `pip install bitsandbytes`, or set recipe.four_bit to false.",
-}
 
+def require_libraries(*, four_bit: bool, asked: bool) -> None:
+    """Check that adapters can be made, and over a base in 4 bits where one is needed.
 
-def require_libraries(*, four_bit: bool) -> None:
-    """Check that adapters can be made, and over a base in 4 bits if asked.
+    Args:
+        four_bit: the base will be held in 4 bits.
+        asked: because the recipe says so, not because the GPU is too small for more.
 
     Raises:
         ModelError: a library is not installed.
     """
-    needed = {"peft": "adapters are made with it", "bitsandbytes": "a base in 4 bits needs it"}
-    for name, why in needed.items():
-        if (four_bit or name != "bitsandbytes") and importlib.util.find_spec(name) is None:
-            raise ModelError(f"{name} is not installed, and {why}", fix=_REMEDIES[name])
+    if importlib.util.find_spec("peft") is None:
+        raise ModelError(
+            "peft is not installed, and adapters are made with it",
+            fix="Install it: `pip install peft` (`make setup` installs everything).",
+        )
+    if four_bit and importlib.util.find_spec("bitsandbytes") is None:
+        why = "a base in 4 bits needs it" if asked else "only in 4 bits does the base fit the GPU's free memory"
+        instead = "set recipe.four_bit to false" if asked else "close what else uses the GPU"
+        raise ModelError(
+            f"bitsandbytes is not installed, and {why}", fix=f"Install it: `pip install bitsandbytes`, or {instead}."
+        )
 
 
 def leave_out_bitsandbytes() -> None:

@@ -23,6 +23,7 @@ from nabi.training.train import (
     TrainingResult,
     announce,
     borrowed,
+    done_before,
     finish,
     make_ready,
     make_task,
@@ -62,10 +63,10 @@ def train_adapters(
     kinds: dict[Hashable, dict[int, Ready]] = {}
     for place, job in enumerate(jobs):
         with _telling(on_end, place):
-            ready = make_ready(job, run.machine)
-            if isinstance(ready, TrainingResult):
-                on_end(place, ready)
+            if done := done_before(job):
+                on_end(place, done)
             else:
+                ready = make_ready(job, run.machine)
                 kinds.setdefault(ready.kind, {})[place] = ready
     for waiting in kinds.values():
         _train_kind(waiting, run, at_once)
@@ -147,7 +148,7 @@ def _train_as_one_batch(some: Mapping[int, Ready], run: _Run, on_end: _OnEnd) ->
     started = time.monotonic()
     first = next(iter(some.values()))
     told = f"{len(some)} adapters with {num_samples(first.rows)} each at once do not fit the memory"
-    with memory_errors(told), borrowed(run.bases, first) as base, ExitStack() as opened:
+    with memory_errors(told, first.plan), borrowed(run.bases, first) as base, ExitStack() as opened:
         places: list[_Place] = []
         for number, ready in some.items():
             on_progress = partial(run.on_progress, number)

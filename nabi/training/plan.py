@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nabi.errors import OutOfMemory
 from nabi.training.base_model import LARGE, BaseRef, pick_device, precision, training_precision
+from nabi.training.hardware import free_memory
 from nabi.training.memory import GIB, BaseShape, MemoryNeed, memory_needed, read_shape
 from nabi.training.recipe import Recipe
 
@@ -48,16 +49,12 @@ class Plan:
 
 def this_machine() -> Machine:
     """The GPU where there is one, else the processor, whose speed is measured in some hundredths of a second."""
-    import psutil
     import torch
 
     device = pick_device()
     if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        # What this process holds, a base from the training before, it can use or give back.
-        free += torch.cuda.memory_reserved()
-        return Machine(device, torch.cuda.get_device_name(), free, precision(device))
-    return Machine(device, "the CPU", psutil.virtual_memory().available, precision(device), _measured_gflops())
+        return Machine(device, torch.cuda.get_device_name(), free_memory(device), precision(device))
+    return Machine(device, "the CPU", free_memory(device), precision(device), _measured_gflops())
 
 
 def plan_training(base: BaseRef, recipe: Recipe, machine: Machine, *, num_bad: int = 0) -> Plan:

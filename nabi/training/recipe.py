@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from nabi.conversations.records import Frozen
-from nabi.errors import ModelError
+from nabi.errors import ConfigError, ModelError
 from nabi.personas.model import Preset, RecipeChoice
 from nabi.training.adapter import MAX_RANK, MAX_SCALE
 from nabi.training.base_model import BaseRef
@@ -47,6 +47,9 @@ class Recipe(Frozen):
     )
     continued_rate: float = Field(
         default=1.0, gt=0, le=1, description="share of the learning rate where it goes on from the champion's weights"
+    )
+    replay_share: float = Field(
+        default=1.0, ge=0, le=1, description="of the champion's samples, which take part when it is gone on from"
     )
     preferences: bool = Field(default=True, description="learn from answers marked bad too, where the dataset has any")
     preference_beta: float = Field(
@@ -92,6 +95,7 @@ def resolve_recipe(choice: RecipeChoice, base: BaseRef, preset: Preset | None = 
 
     Raises:
         ModelError: the base's `recipe.json` names a value that no recipe has, or one out of bounds.
+        ConfigError: what the persona asks for cannot go together.
     """
     name = preset or choice.preset
     chosen = choice.model_dump(exclude={"preset"}, exclude_none=True)
@@ -110,9 +114,15 @@ def resolve_recipe(choice: RecipeChoice, base: BaseRef, preset: Preset | None = 
         return Recipe(**values, origins=origins)
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else "recipe"
+        # What no single value is to blame for is the scale, alpha over r.
+        field = str(first["loc"][0]) if first["loc"] else "alpha"
+        told = f"{field} = {values.get(field)!r} ({origins.get(field, 'unknown')}): {first['msg']}"
+        if origins.get(field) == "persona":
+            raise ConfigError(
+                told, where="the persona's recipe", fix=f"Change {field} in the persona's file."
+            ) from error
         raise ModelError(
-            f"{field} = {values.get(field)!r} ({origins.get(field, 'together')}): {first['msg']}",
+            told,
             where=f"{base.source}/recipe.json",
             fix=f"The base's recipe may fix {', '.join(sorted(set(Recipe.model_fields) - {'origins'}))}.",
         ) from error

@@ -127,7 +127,8 @@ def tokenise_samples(
     if not kept:
         raise DataError(
             f"no sample to learn from: {len(samples)} given, {len(too_long)} longer than {max_length} tokens",
-            fix="Collect more conversations, or raise max_length in the persona's recipe.",
+            fix="Collect shorter conversations, or raise max_length in the persona's recipe or the base's recipe.json;"
+            " no sample may be longer than the base's context.",
         )
     if too_long:
         logger.warning("%d samples over %d tokens were left out: %s", len(too_long), max_length, too_long)

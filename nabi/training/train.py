@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from nabi.conversations.records import Frozen
 from nabi.datasets.bad_answers import BadAnswer
 from nabi.datasets.files import read_rows, read_samples
 from nabi.datasets.samples import Sample
+from nabi.error_kinds import Kind, kind_of
 from nabi.errors import DataError, ModelError, OutOfMemory
 from nabi.training.adapter import (
     METADATA,
@@ -49,12 +51,15 @@ from nabi.training.tokenise import (
     tokenise_bad_answers,
     tokenise_samples,
 )
-from nabi.training.workplace import workplace
+from nabi.training.workplace import remove_checkpoints, workplace
 
 if TYPE_CHECKING:
     from nabi.training.trainer import Fitted, Task
 
 logger = logging.getLogger(__name__)
+
+# What torch says that it could not get, on a GPU ("1.00 GiB") and on a CPU ("4096 bytes").
+_WANTED = re.compile(r"tried to allocate ([\d.]+ \w+)", re.IGNORECASE)
 
 
 class _Limits(TypedDict):
@@ -83,6 +88,7 @@ class TrainingJob(Frozen):
     commit: str
     threads: int | None = None
     start_adapter: Path | None = None
+    resting: tuple[str, ...] = Field(default=(), description="ids of samples in train_file that take no part")
     rows: int | None = Field(default=None, ge=1, description="samples computed at once; None: the recipe's batch_size")
     save_every: Every = Every()
 
@@ -137,10 +143,45 @@ def train_adapter(job: TrainingJob, on_progress: Progress) -> TrainingResult:
         ModelError: base or adapter are unusable, the loss is NaN, or `out_dir` holds another adapter.
         OutOfMemory: the batch does not fit the device. The checkpoints stay, and `rows` may be smaller next time.
     """
-    ready = make_ready(job, this_machine())
-    if isinstance(ready, TrainingResult):
-        return ready
-    return train_ready(ready, LoadedBases(), TokenCache(), on_progress)
+    if done := done_before(job):
+        return done
+    return train_ready(make_ready(job, this_machine()), LoadedBases(), TokenCache(), on_progress)
+
+
+def done_before(job: TrainingJob) -> TrainingResult | None:
+    """The result of this very job where its adapter stands; None where none does.
+
+    Raises:
+        DataError: a sample file is missing.
+        ModelError: the folder holds another adapter, or a damaged one.
+    """
+    if not job.out_dir.exists():
+        return None
+    manifest = verify_adapter(job.out_dir, resolve_base(job.base_model, job.models_dir))
+    if differing := differing_from(job):
+        raise ModelError(
+            f"the folder holds an adapter of another training (differs in {', '.join(differing)})",
+            where=str(job.out_dir),
+            fix="Adapters are immutable: train into a new folder.",
+        )
+    told = json.loads((job.out_dir / METADATA).read_text(encoding="utf-8"))
+    logger.info("%s was trained before; nothing to do", job.out_dir)
+    # A kill between the adapter's last move and this leaves them.
+    remove_checkpoints(job.out_dir)
+    return TrainingResult(adapter_dir=job.out_dir, digest=manifest.weights_sha256, **told["result"])
+
+
+def differing_from(job: TrainingJob) -> list[str]:
+    """In what the adapter that stands in the job's folder is another training's; empty where it is this job's.
+
+    In what precision and how the base was held was decided by the machine as it was then, so that is not compared: it
+    may have other memory free by now.
+    """
+    manifest = read_manifest(job.out_dir)
+    precision, four_bit = manifest.arguments.get("precision"), bool(manifest.arguments.get("four_bit"))
+    ref = resolve_base(job.base_model, job.models_dir)
+    wanted = _provenance(job, ref, precision=precision, four_bit=four_bit)
+    return [name for name in Provenance.model_fields if getattr(manifest, name) != getattr(wanted, name)]
 
 
 @dataclass(frozen=True)
@@ -168,20 +209,24 @@ class Ready:
         return (*base, recipe.r, recipe.target_modules, recipe.recompute, self.rows, recipe.dora and self.job.out_dir)
 
 
-def make_ready(job: TrainingJob, machine: Machine) -> Ready | TrainingResult:
-    """Read a job's files and plan it; the result where it was done before."""
-    threads = job.threads or len(os.sched_getaffinity(0))
-    train, holdout = read_samples(job.train_file), read_samples(job.holdout_file)
+def make_ready(job: TrainingJob, machine: Machine) -> Ready:
+    """Read the files of a job that was not done before, and plan it. Raises as `train_adapter` does."""
+    resting = frozenset(job.resting)
+    train = [sample for sample in read_samples(job.train_file) if sample.sample_id not in resting]
+    holdout = read_samples(job.holdout_file)
     bad = read_rows(job.preferences_file, BadAnswer) if job.preferences_file else []
     if not train:
         raise DataError("there are no samples to train on", where=str(job.train_file), fix="Collect conversations.")
     ref = resolve_base(job.base_model, job.models_dir)
-    require_libraries(four_bit=job.recipe.four_bit)
     plan = plan_training(ref, job.recipe, machine, num_bad=len(bad))
-    provenance = _provenance(job, ref, plan, threads)
-    if job.out_dir.exists():
-        return _finished(job, ref, provenance)
-    return Ready(job, ref, plan, provenance, threads, train, holdout, bad)
+    # A GPU that is too small for the base as it is holds it in 4 bits, whatever the recipe says.
+    require_libraries(four_bit=plan.four_bit, asked=job.recipe.four_bit)
+    provenance = _provenance(job, ref, precision=plan.precision, four_bit=plan.four_bit)
+    return Ready(job, ref, plan, provenance, _threads(job), train, holdout, bad)
+
+
+def _threads(job: TrainingJob) -> int:
+    return job.threads or len(os.sched_getaffinity(0))
 
 
 def train_ready(ready: Ready, bases: LoadedBases, tokens: TokenCache, on_progress: Progress) -> TrainingResult:
@@ -191,9 +236,8 @@ def train_ready(ready: Ready, bases: LoadedBases, tokens: TokenCache, on_progres
 
     started = time.monotonic()
     announce(ready, on_progress)
-    told = f"{num_samples(ready.rows)} at once do not fit the memory"
     with (
-        memory_errors(told),
+        memory_errors(f"{num_samples(ready.rows)} at once do not fit the memory", ready.plan),
         borrowed(bases, ready) as base,
         workplace(ready.job.out_dir, ready.provenance, ready.job.save_every) as (folder, checkpoints),
     ):
@@ -210,7 +254,7 @@ def announce(ready: Ready, on_progress: Progress) -> None:
     on_progress(0.0, plan.warning or f"{len(ready.train)} samples; loading {ready.ref.name}")
 
 
-def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Provenance:
+def _provenance(job: TrainingJob, ref: BaseRef, *, precision: str | None, four_bit: bool) -> Provenance:
     return Provenance(
         persona_id=job.persona_id,
         base_name=ref.name,
@@ -222,38 +266,33 @@ def _provenance(job: TrainingJob, ref: BaseRef, plan: Plan, threads: int) -> Pro
             "recipe": job.recipe.model_dump(mode="json"),
             "seed": job.seed,
             # The order in which threads add floats shows in the last bits, and so does the type they multiply in.
-            "threads": threads,
-            "precision": plan.precision,
-            "four_bit": plan.four_bit,
+            "threads": _threads(job),
+            "precision": precision,
+            "four_bit": four_bit,
             "system_prompt": job.system_prompt,
             "uses_facts": job.uses_facts,
             "train_sha256": file_digest(job.train_file),
             "holdout_sha256": file_digest(job.holdout_file),
             "preferences_sha256": file_digest(job.preferences_file) if job.preferences_file else None,
             "start_sha256": read_manifest(job.start_adapter).weights_sha256 if job.start_adapter else None,
+            "resting_sha256": hashlib.sha256("\n".join(job.resting).encode()).hexdigest() if job.resting else None,
         },
-        libraries=library_versions(),
+        libraries=library_versions(four_bit=four_bit),
     )
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The sha256 of a dataset file's bytes.
 
-
-def _finished(job: TrainingJob, ref: BaseRef, provenance: Provenance) -> TrainingResult:
-    """The result of this very job, done before; anything else in its place is an error."""
-    manifest = verify_adapter(job.out_dir, ref)
-    differing = [name for name in Provenance.model_fields if getattr(manifest, name) != getattr(provenance, name)]
-    if differing:
-        raise ModelError(
-            f"the folder holds an adapter of another training (differs in {', '.join(differing)})",
-            where=str(job.out_dir),
-            fix="Adapters are immutable: train into a new folder.",
-        )
-    told = json.loads((job.out_dir / METADATA).read_text(encoding="utf-8"))
-    logger.info("%s was trained before; nothing to do", job.out_dir)
-    return TrainingResult(adapter_dir=job.out_dir, digest=manifest.weights_sha256, **told["result"])
+    Raises:
+        DataError: there is no such file.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise DataError(
+            "the dataset file is missing.", where=str(path), fix="Check the dataset's version out again with DVC."
+        ) from error
 
 
 def make_task(
@@ -363,16 +402,23 @@ def borrowed(bases: LoadedBases, ready: Ready) -> Iterator[LoadedBase]:
 
 
 @contextmanager
-def memory_errors(told: str) -> Iterator[None]:
-    """Turn the many ways of running out of memory into the one that the loop answers with a smaller batch."""
+def memory_errors(told: str, plan: Plan) -> Iterator[None]:
+    """Turn the many ways of running out of memory into the one that the loop answers with a smaller batch.
+
+    Args:
+        told: what did not fit.
+        plan: of the training, whose figures are told with it.
+    """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        from nabi.training.trainer import is_out_of_memory
-
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if kind_of(error) is not Kind.OUT_OF_MEMORY:
             raise
-        raise OutOfMemory(told, fix="Use the low-memory preset, a smaller batch_size, or 4 bits.") from error
+        wanted = _WANTED.search(str(error))
+        more = f"{wanted[1]} more were asked for; " if wanted else ""
+        raise OutOfMemory(
+            f"{told} ({more}begun as {plan.why})", fix="Use the low-memory preset, a smaller batch_size, or 4 bits."
+        ) from error
 
 
 def num_samples(num: int) -> str:

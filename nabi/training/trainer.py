@@ -28,6 +28,7 @@ from nabi.training.tokenise import TokenisedBadAnswer, TokenisedSample
 # On rows this short plain attention trains 1.2 times as fast as the fused kernel, whose backward pass is slow on a
 # CPU; on long ones its memory grows with the square of the length.
 _SHORT = 512
+_KNOWN_MODULES = "Set recipe.target_modules to all-linear, or to modules that the base has."
 ADAPTER = "default"
 """The name that an adapter has inside PEFT's model."""
 
@@ -199,7 +200,8 @@ class Training:
         if not bad:
             return None
         self._model.eval()
-        with torch.no_grad():
+        # Multiplied as in the steps: only what was learned may differ from it later.
+        with torch.no_grad(), multiplying(self._base):
             pieces = _pieces(range(len(bad)), self.task.rows)
             parts = [self._log_probabilities([bad[place] for place in some]).cpu() for some in pieces]
         self._model.train(was_training)
@@ -219,6 +221,11 @@ class Training:
 
 def prepare(base: LoadedBase, *, recompute: bool, longest: int) -> None:
     """Set the base up for samples of so many tokens, whatever a training before this one left switched on."""
+    if base.device == "cuda":
+        # Else attention's backward pass adds up in the order in which its blocks happen to end. What has no such form
+        # is only warned of.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # not in its stubs
     base.model.set_attn_implementation("eager" if base.device == "cpu" and longest <= _SHORT else "sdpa")
     if recompute:
         base.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
@@ -297,18 +304,16 @@ def on_device(base: LoadedBase, batch: Mapping[str, Tensor]) -> dict[str, Tensor
 def _with_adapter(base: LoadedBase, recipe: Recipe) -> Any:
     from peft import get_peft_model
 
+    # PEFT leaves out those that it does not find, as long as it finds one.
+    wanted = () if recipe.target_modules == "all-linear" else recipe.target_modules
+    there = [f".{name}" for name, _ in base.model.named_modules()]
+    if missing := [name for name in wanted if not any(path.endswith(f".{name}") for path in there)]:
+        raise ModelError(f"there are no modules {', '.join(missing)}", where=base.ref.name, fix=_KNOWN_MODULES)
     try:
         return get_peft_model(base.model, lora_config(recipe))
     except ValueError as error:
         raise ModelError(
             f"no adapter can be put on the modules {recipe.target_modules!r} ({error})",
             where=base.ref.name,
-            fix="Set recipe.target_modules to all-linear, or to modules that the base has.",
+            fix=_KNOWN_MODULES,
         ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for a GPU or a CPU that could not give the memory asked for."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

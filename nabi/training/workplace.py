@@ -31,8 +31,7 @@ def _checkpoints(out_dir: Path, provenance: Provenance, save_every: Every) -> It
     goes on from them.
     """
     digest = hashlib.sha256(provenance.model_dump_json().encode()).hexdigest()
-    prefix = f".{out_dir.name}.checkpoints-"
-    checkpoints = Checkpoints(out_dir.parent / f"{prefix}{digest[:16]}", save_every)
+    checkpoints = Checkpoints(out_dir.parent / f"{_checkpoints_prefix(out_dir)}{digest[:16]}", save_every)
     try:
         yield checkpoints
     except NabiError as error:
@@ -40,8 +39,17 @@ def _checkpoints(out_dir: Path, provenance: Provenance, save_every: Every) -> It
         if not isinstance(error, OutOfMemory | TransientError):
             checkpoints.clear()
         raise
-    for remains in out_dir.parent.glob(f"{prefix}*"):
+    remove_checkpoints(out_dir)
+
+
+def remove_checkpoints(out_dir: Path) -> None:
+    """Remove whatever checkpoints lie beside an adapter that stands."""
+    for remains in out_dir.parent.glob(f"{_checkpoints_prefix(out_dir)}*"):
         shutil.rmtree(remains, ignore_errors=True)
+
+
+def _checkpoints_prefix(out_dir: Path) -> str:
+    return f".{out_dir.name}.checkpoints-"
 
 
 @contextmanager

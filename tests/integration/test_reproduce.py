@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -29,11 +30,12 @@ PERSONA = "id: bot\nname: bot\nsystem_prompt: 짧게.\nevaluation: {anchors: 10,
 
 
 @contextmanager
-def forged_seed(platform: Platform, run_id: str) -> Iterator[None]:
+def forged_seed(platform: Platform, run_id: str, **recipe: Any) -> Iterator[None]:
     """The recorded seed is changed behind the platform's back: the same machine then gives another adapter."""
     recorded = platform.tracker.read_text(run_id, "training/job.json")
-    forged = json.dumps({**json.loads(recorded), "seed": 5})
-    platform.tracker.log_text(run_id, forged, "training/job.json")
+    forged = {**json.loads(recorded), "seed": 5}
+    forged["recipe"] |= recipe
+    platform.tracker.log_text(run_id, json.dumps(forged), "training/job.json")
     yield
     platform.tracker.log_text(run_id, recorded, "training/job.json")
 
@@ -140,6 +142,17 @@ def test_an_adapter_that_shared_its_batches_is_not_expected_to_the_bit(trained: 
     platform.tracker.log_tags(run_id, {"together": "1"})
     assert done.exit_code == 0, done.output
     assert "what differs around it: together" in " ".join(done.output.split())
+
+
+def test_a_base_that_is_held_otherwise_than_then_is_named_and_not_expected_to_the_bit(
+    trained: tuple[Platform, Candidate],
+) -> None:
+    """A GPU may have less free memory than then; on a CPU the recipe stands for that."""
+    platform, candidate = trained
+    with forged_seed(platform, candidate.snapshot.run_id, four_bit=True):
+        done = CliRunner().invoke(app, ["reproduce", candidate.adapter])
+    assert done.exit_code == 0, done.output
+    assert "what differs around it: libraries, four_bit" in " ".join(done.output.split())
 
 
 def test_what_names_no_training_is_refused(trained: tuple[Platform, Candidate]) -> None:

@@ -192,6 +192,34 @@ def test_insane_weights_are_refused_even_with_right_digests(
         verify_adapter(folder, base)
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"), [(0.0, "these are no safetensors"), (0.5, "these are no safetensors")], ids=["empty", "half"]
+)
+def test_an_empty_and_a_half_file_are_refused_even_with_right_digests(
+    folder: Path, base: BaseRef, kept: float, told: str
+) -> None:
+    """As a copy leaves them that ended too soon, before its digest was taken."""
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(ModelError, match="changed after the training"):
+        verify_adapter(folder, base)
+    _resign(folder, WEIGHTS)
+    with pytest.raises(ModelError, match=told):
+        verify_adapter(folder, base)
+
+
+def test_a_flipped_bit_anywhere_in_the_weights_is_refused(folder: Path, base: BaseRef) -> None:
+    """In the header, in the first weight, in the middle: PEFT loads the last two without a word."""
+    content = (folder / WEIGHTS).read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    for place in (20, header, header + 2, len(content) // 2):
+        flipped = bytearray(content)
+        flipped[place] ^= 0x40
+        (folder / WEIGHTS).write_bytes(flipped)
+        with pytest.raises(ModelError, match="changed after the training"):
+            verify_adapter(folder, base)
+
+
 def test_a_rank_that_the_shapes_do_not_have_is_refused(folder: Path, base: BaseRef) -> None:
     def change(manifest: dict[str, Any]) -> None:
         manifest["r"] = 5
@@ -211,6 +239,7 @@ def test_a_rank_that_the_shapes_do_not_have_is_refused(folder: Path, base: BaseR
         ("alpha", 0, "scales by 0"),
         ("r", 0, "rank 0 is not in"),
         ("r", 512, "rank 512 is not in"),
+        ("r", 20_000, "rank 20000 is not in"),
         ("format_version", 2, "format_version"),
         ("tensors", None, "tensors"),
     ],

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nabi.errors import ModelError
+from nabi.errors import ModelError, OutOfMemory
+from nabi.training import base_model
 from nabi.training.base_model import LoadedBase, context_length, load_base, resolve_base
 
 
@@ -116,6 +117,19 @@ def test_four_bits_are_nf4_with_double_quantisation(tiny_base_dir: Path) -> None
     config = base.model.config.quantization_config
     assert (config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant) == ("nf4", True)
     assert base.model.model.layers[0].mlp.up_proj.weight.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: out of memory")])
+def test_a_base_too_large_for_the_memory_is_told_with_both_figures(
+    tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def no_room(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(base_model, "_load_weights", no_room)
+    with pytest.raises(OutOfMemory, match=r"\d+\.\d GiB were free, and its weights' files hold 0\.0 GiB") as caught:
+        load_base(resolve_base("minute", tiny_base_dir.parent))
+    assert "four_bit" in str(caught.value.fix)
 
 
 def test_damaged_weights_are_a_clear_error(copied: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 from marked_answers import bad_answers
 from peft import PeftModel
 
+from nabi.training import base_model
 from nabi.training.adapter import read_manifest
 from nabi.training.base_model import load_base, resolve_base
 from nabi.training.checkpoint import Every
@@ -173,6 +174,16 @@ def test_going_on_from_the_champion_it_is_the_champion_that_is_compared_with(
     assert result.preference_accuracy_before == judge(answers, then, then).pairs
     assert result.bad_made_rarer == 1.0
     assert read_manifest(result.adapter_dir).arguments["start_sha256"] == champion.digest
+
+
+def test_in_bfloat16_too_a_training_begins_undecided(
+    make_bad_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compared with the beginning is multiplied as the beginning was: the first loss is one of no opinion."""
+    monkeypatch.setattr(base_model, "training_precision", lambda *_: "bfloat16")
+    result = train_adapter(make_bad_job(num_bad=6, recipe={"batch_size": 2}), no_progress)
+    first_pair_or_not = {math.log(2), 0.5, (math.log(2) + 0.5) / 2}
+    assert min(abs(result.preference_losses[0][1] - wanted) for wanted in first_pair_or_not) < 1e-3
 
 
 def test_a_pair_is_won_by_the_likelier_answer_per_token_and_none_is_counted_without_pairs(tiny_base: Any) -> None:

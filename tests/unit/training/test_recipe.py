@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 from transformers import get_scheduler
 
-from nabi.errors import ModelError
+from nabi.errors import ConfigError, ModelError
 from nabi.personas.model import RecipeChoice
 from nabi.training.base_model import BaseRef
 from nabi.training.recipe import PRESETS, Recipe, learning_rate, lora_config, resolve_recipe
@@ -53,6 +53,17 @@ def test_a_wrong_recipe_of_a_base_names_the_file_and_the_value(wrong: dict[str, 
     with pytest.raises(ModelError, match=r"models/odd/recipe.json") as caught:
         resolve_recipe(RecipeChoice(), base)
     assert next(iter(wrong)) in str(caught.value)
+
+
+def test_a_wish_of_the_persona_that_cannot_be_is_told_as_the_personas() -> None:
+    with pytest.raises(
+        ConfigError, match=r"the persona's recipe: alpha = 5000 \(persona\).*64 times r.*persona's file"
+    ):
+        resolve_recipe(RecipeChoice(r=8, alpha=5000), TINY)
+
+
+def test_a_persona_may_choose_whatever_a_recipe_has() -> None:
+    assert set(RecipeChoice.model_fields) == set(Recipe.model_fields) - {"origins"} | {"preset"}
 
 
 def test_an_alpha_that_drowns_the_base_is_refused_before_the_training() -> None:

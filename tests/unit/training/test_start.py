@@ -43,6 +43,18 @@ def test_going_on_may_learn_at_a_share_of_the_rate(
     assert train_adapter(fresh, no_progress).digest == trained_adapter[1].digest
 
 
+def test_samples_that_rest_take_no_part(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    """As if they did not stand in the file; and the record tells the two trainings apart."""
+    few, some = make_job(tmp_path / "few", num_samples=6), make_job(tmp_path / "some", num_samples=8)
+    resting = some.model_copy(update={"resting": ("train.jsonl-6", "train.jsonl-7")})
+    first, second = train_adapter(few, no_progress), train_adapter(resting, no_progress)
+    assert (second.num_samples, second.num_left_out, second.digest) == (6, 0, first.digest)
+    arguments = read_manifest(second.adapter_dir).arguments
+    assert arguments["resting_sha256"] != read_manifest(first.adapter_dir).arguments["resting_sha256"] is None
+    with pytest.raises(ModelError, match="another training"):
+        train_adapter(some, no_progress)
+
+
 def test_a_fresh_start_is_recorded_as_one(trained_adapter: tuple[Any, Any]) -> None:
     assert read_manifest(trained_adapter[1].adapter_dir).arguments["start_sha256"] is None
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +18,19 @@ from safetensors.torch import load_file, save_file
 
 from nabi.datasets.files import read_samples
 from nabi.datasets.samples import chat_messages
-from nabi.errors import DataError, ModelError
+from nabi.errors import DataError, ModelError, OutOfMemory
 from nabi.serving.engine import Engine
-from nabi.training import base_model, loss
+from nabi.training import base_model, loss, train, trainer
+from nabi.training.adapter import read_manifest
 from nabi.training.base_model import load_base, resolve_base
+from nabi.training.learner import Learner
 from nabi.training.loss import mean_loss
 from nabi.training.many import train_adapters
+from nabi.training.memory import memory_needed, read_shape
+from nabi.training.plan import Machine
 from nabi.training.progress import no_progress
 from nabi.training.tokenise import tokenise_samples
-from nabi.training.train import train_adapter
+from nabi.training.train import make_ready, train_adapter
 
 
 def test_training_learns_and_leaves_the_folder_of_an_adapter(trained_adapter: tuple[Any, Any]) -> None:
@@ -75,6 +83,27 @@ def test_a_finished_job_is_answered_from_its_folder(make_job: Callable[..., Any]
     again = train_adapter(job, lambda _, message: told.append(message))
     assert told == []
     assert again.model_copy(update={"seconds": first.seconds}) == first
+
+
+def test_a_finished_job_is_answered_whatever_the_machine_is_by_now(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that is full now would take it in 4 bits, or not at all; the adapter stands all the same."""
+    job = make_job(tmp_path, num_samples=4)
+    first = train_adapter(job, no_progress)
+    left = tmp_path / ".adapter.checkpoints-0123456789abcdef"
+    left.mkdir()
+    (left / "step-00000001.json").write_text("{}")
+
+    def too_small(*_: Any, **__: Any) -> Any:
+        raise OutOfMemory("a card is too small")
+
+    monkeypatch.setattr(train, "plan_training", too_small)
+    assert train_adapter(job, no_progress).digest == first.digest
+    ends: dict[int, Any] = {}
+    train_adapters([job], lambda *_: None, ends.__setitem__)
+    assert ends[0].digest == first.digest
+    assert not left.exists(), "what a kill left beside it is cleared"
 
 
 def test_a_folder_of_another_training_is_never_overwritten(make_job: Callable[..., Any], tmp_path: Path) -> None:
@@ -149,9 +178,37 @@ def test_a_broken_line_is_named_with_its_file_and_number(make_job: Callable[...,
     assert f"{job.train_file}, line 9" in str(caught.value)
 
 
-def test_modules_that_the_base_lacks_are_named(make_job: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="c_attn"):
-        train_adapter(make_job(tmp_path, recipe={"target_modules": ("c_attn",)}), no_progress)
+@pytest.mark.parametrize(
+    ("modules", "told"),
+    [
+        (("c_attn",), "minute: there are no modules c_attn"),
+        (("q_proj", "v_prj"), "minute: there are no modules v_prj"),
+        (("self_attn",), "no adapter can be put on the modules"),
+    ],
+)
+def test_modules_that_the_base_lacks_are_named(
+    make_job: Callable[..., Any], tmp_path: Path, modules: tuple[str, ...], told: str
+) -> None:
+    """One of two is enough: PEFT would train the other and say nothing."""
+    with pytest.raises(ModelError, match=told):
+        train_adapter(make_job(tmp_path, recipe={"target_modules": modules}), no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_an_infinite_gradient_of_a_finite_loss_is_no_adapter(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the last step no loss would ever show it."""
+    gradients = Learner.gradients
+
+    def overflowing(learner: Learner, loss: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        made = gradients(learner, loss)
+        return tuple(gradient * (math.inf if learner.step == 3 else 1) for gradient in made)
+
+    monkeypatch.setattr(Learner, "gradients", overflowing)
+    with pytest.raises(ModelError, match=r"the gradients' norm became (nan|inf) at step 4 of 4.*learning rate"):
+        train_adapter(make_job(tmp_path), no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
 
 
 def test_accumulated_batches_weigh_each_token_alike(make_job: Callable[..., Any], tmp_path: Path) -> None:
@@ -179,6 +236,18 @@ def test_computing_activations_twice_changes_no_bit(
         recipe = {"dropout": 0.2, "epochs": 1, "recompute": recompute}
         digests.append(train_adapter(make_job(tmp_path / name, recipe=recipe), no_progress).digest)
     assert digests[0] == digests[1]
+
+
+def test_a_gpu_is_asked_for_the_same_bits_again(make_job: Callable[..., Any], tmp_path: Path) -> None:
+    base = load_base(resolve_base("minute", make_job(tmp_path).models_dir), threads=1)
+    try:
+        trainer.prepare(base, recompute=False, longest=64)
+        assert not torch.are_deterministic_algorithms_enabled()
+        trainer.prepare(replace(base, device="cuda"), recompute=False, longest=64)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_early_stopping_keeps_the_best_weights_of_the_holdout(make_job: Callable[..., Any], tmp_path: Path) -> None:
@@ -223,6 +292,11 @@ def test_a_four_bit_base_is_trained_over_on_a_cpu(make_job: Callable[..., Any], 
     again = tmp_path / "again"
     again.mkdir()
     assert train_adapter(make_job(again, recipe={"four_bit": True}), no_progress).digest == result.digest
+    assert read_manifest(result.adapter_dir).libraries["bitsandbytes"] == version("bitsandbytes")
+
+
+def test_bitsandbytes_is_recorded_only_where_it_shapes_the_adapter(trained_adapter: tuple[Any, Any]) -> None:
+    assert "bitsandbytes" not in read_manifest(trained_adapter[1].adapter_dir).libraries
 
 
 def test_scores_made_in_chunks_give_the_same_losses_and_gradients(
@@ -256,6 +330,73 @@ def test_a_missing_library_is_named_with_its_remedy(
     with pytest.raises(ModelError, match=f"{library} is not installed.*pip install {library}"):
         train_adapter(make_job(tmp_path, recipe=recipe), no_progress)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_a_gpu_that_holds_the_base_in_4_bits_alone_asks_for_bitsandbytes(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe does not, so `recipe.four_bit: false` would be no remedy."""
+    job = make_job(tmp_path)
+    shape = read_shape(resolve_base("minute", job.models_dir))
+    assert shape is not None
+    whole = memory_needed(shape, job.recipe, device="cuda").total
+    small = Machine("cuda", "a card", whole - 1, "bfloat16")
+    assert make_ready(job, small).plan.four_bit
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ModelError, match=r"only in 4 bits does the base fit .* close what else uses the GPU"):
+        make_ready(job, small)
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has"), r"1\.50 GiB"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes."), "4096 bytes"),
+        (RuntimeError("CUDA error: out of memory"), None),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), None),
+        (MemoryError(), None),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), None),
+    ],
+    ids=["cuda", "cpu", "driver", "cublas", "python", "mmap"],
+)
+def test_a_lack_of_memory_is_told_with_its_figures_and_leaves_no_half_adapter(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, wanted: str | None
+) -> None:
+    def no_room(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(trainer, "fit", no_room)
+    more = rf"{wanted} more were asked for; " if wanted else ""
+    told = rf"4 samples at once do not fit the memory \({more}begun as float32 on the CPU.*: needs \d\.\d GiB .* free\)"
+    with pytest.raises(OutOfMemory, match=told) as caught:
+        train_adapter(make_job(tmp_path), no_progress)
+    assert "low-memory" in str(caught.value.fix)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(
+    make_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*_: Any) -> Any:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(trainer, "fit", odd)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        train_adapter(make_job(tmp_path), no_progress)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holdout.jsonl", "train.jsonl"]
+
+
+def test_a_base_that_is_damaged_leaves_no_half_adapter(
+    make_job: Callable[..., Any], tiny_base_dir: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "models" / "broken"
+    shutil.copytree(tiny_base_dir, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    job = make_job(tmp_path / "job", base_model="broken", models_dir=broken.parent)
+    with pytest.raises(ModelError, match=r"cannot be loaded .* Fetch or build it again"):
+        train_adapter(job, no_progress)
+    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["holdout.jsonl", "train.jsonl"]
 
 
 def test_a_dataset_of_samples_beyond_the_context_is_refused_with_the_figure(
