@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from flows.work_pool import POOL
 from nabi.control.decide import decide
 from nabi.control.runs import Situation
-from nabi.errors import LeaseLost, TransientError
+from nabi.errors import LeaseLost, NabiError, TransientError
 from nabi.registry.leases import control_lease
 from nabi.resources.monitor import Monitor
 from nabi.resources.processes import this_process
@@ -96,11 +96,14 @@ def run(beat: Path, ended: threading.Event) -> None:
 
 
 def tell_people(platform: Platform, ended: threading.Event) -> None:
-    """Delivers notices until `ended` is set. Beside the loop, which must not wait for a receiver that is away."""
+    """Delivers notices until `ended` is set. Beside the loop, which must not wait for a receiver that is away.
+
+    Nothing that a person may have to mend ends it: then most of all there is something to tell.
+    """
     while not ended.wait(TELL_SECONDS):
         try:
             deliver_notices(platform)
-        except TransientError as error:
+        except NabiError as error:
             logger.warning("cannot deliver notices now: %s", error)
 
 

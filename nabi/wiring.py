@@ -10,7 +10,7 @@ from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
 from nabi.kept import KeptResults
-from nabi.personas.load import load_persona, load_personas
+from nabi.personas.load import declared_ids, load_persona, load_personas
 from nabi.personas.model import Persona, Preset
 from nabi.registry.answers import Answers
 from nabi.registry.crashes import Crashes
@@ -48,6 +48,10 @@ class Platform:
         return load_personas(self.settings.personas)
 
     @property
+    def persona_ids(self) -> list[str]:
+        """Everybody who is declared, those whose file is broken among them."""
+        return declared_ids(self.settings.personas)
+
     def kept(self) -> KeptResults:
         """What need not be made again by the next process."""
         return KeptResults(self.settings.state / "kept")

@@ -172,10 +172,13 @@ class RunBook:
         line = REPLAY if action.replay else LIVE
         for persona_id in sorted(action.personas):
             standing = journal.standing(persona_id, action.as_of, line)
-            if standing is not None and standing.state == "running":
-                figures = {"gave_up_at": action.step, "run": action.run_id}
-                sentence = f"failed: {action.sentence}"
-                journal.finish(persona_id, action.as_of, "failed", sentence, figures=figures, line=line)
+            if standing is None:
+                journal.start(persona_id, action.as_of, line)
+            elif standing.state != "running":
+                continue
+            figures = {"gave_up_at": action.step, "run": action.run_id}
+            sentence = f"failed: {action.sentence}"
+            journal.finish(persona_id, action.as_of, "failed", sentence, figures=figures, line=line)
 
     def _queries(self) -> list[FlowRunFilter]:
         soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)

@@ -91,7 +91,7 @@ def _take(persona_ids: list[str] | None) -> tuple[Lease, ...]:
 
 
 def _leases_of(persona_ids: list[str] | None) -> list[str]:
-    return [persona_lease(persona_id) for persona_id in persona_ids or get_platform().personas()]
+    return [persona_lease(persona_id) for persona_id in persona_ids or get_platform().persona_ids()]
 
 
 def _leave(client: SyncPrefectClient, state: State[None]) -> NoReturn:

@@ -337,6 +337,12 @@ def test_crashes_at_different_steps_do_not_add_up() -> None:
 def test_a_crash_after_the_clock_was_set_back_a_day_is_still_seen() -> None:
     assert told(decide([crashed(since=NOW + timedelta(days=1))], FREE)) == [("Resume", "a")]
 
+def test_who_is_given_up_has_windows_only_where_it_learns() -> None:
+    stop = only(decide([crashed(kind="upkeep", step="tell", crashes=("tell",) * (MAX_CRASHES - 1))], FREE))
+    assert isinstance(stop, GiveUp)
+    assert stop.personas == frozenset()
+
+
 
 def test_a_crashed_run_keeps_its_persona_from_others_until_it_goes_on() -> None:
     actions = decide([crashed(since=NOW), run("b", queue="high")], FREE)
