@@ -57,16 +57,20 @@ class ControlLoop:
         if not self._leads():
             return 0
         runs = self._book.read(gpu=reading.gpu is not None)
-        situation = Situation(
-            saturated=self._monitor.saturated(),
-            gpu_free_bytes=reading.gpu.memory_free_bytes if reading.gpu else None,
-            working=self._book.working(),
-            max_waiting=self._platform.settings.max_waiting_runs,
-        )
-        actions = decide(runs, situation)
+        actions = decide(runs, self._situation())
         for action in actions:
             self._book.carry_out(action)
         return len(actions)
+
+    def _situation(self) -> Situation:
+        gpu = self._monitor.mean().gpu
+        return Situation(
+            saturated=self._monitor.saturated(),
+            watched=self._monitor.can_tell,
+            gpu_free_bytes=gpu.memory_free_bytes if gpu else None,
+            working=self._book.working(),
+            max_waiting=self._platform.settings.max_waiting_runs,
+        )
 
     def _leads(self) -> bool:
         leases = self._platform.leases

@@ -142,7 +142,12 @@ class Platform:
         return resolve_base(persona.base_model or self.settings.base_model, self.settings.models)
 
     def gpu_bytes(self, persona_id: str, preset: Preset | None) -> int | None:
-        """Free GPU memory that a training of the persona needs; None where its base is not on this machine."""
+        """Free GPU memory that a training of the persona needs.
+
+        None where its base is not on this machine, and where torch knows no CUDA: then trainings use the processor,
+        whatever else the card is busy with.
+        """
+        from nabi.training.libraries import torch_knows_cuda
         from nabi.training.memory import memory_needed, read_shape
         from nabi.training.recipe import resolve_recipe
 
@@ -150,6 +155,8 @@ class Platform:
         base = self.base(persona)
         shape = read_shape(base)
         if shape is None:
+            return None
+        if not torch_knows_cuda():
             return None
         # In 4 bits, which a training falls back to by itself, but with the batch that the recipe asks for.
         return memory_needed(shape, resolve_recipe(persona.recipe, base, preset), device="cuda", four_bit=True).total
