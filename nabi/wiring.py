@@ -20,6 +20,7 @@ from nabi.registry.leases import Leases
 from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
 from nabi.registry.notices import Notices
+from nabi.registry.progress import ProgressBook
 from nabi.registry.rollouts import Rollouts
 from nabi.registry.stops import Stops
 from nabi.resources.sensors import Limits
@@ -47,11 +48,11 @@ class Platform:
     def personas(self) -> dict[str, Persona]:
         return load_personas(self.settings.personas)
 
-    @property
     def persona_ids(self) -> list[str]:
         """Everybody who is declared, those whose file is broken among them."""
         return declared_ids(self.settings.personas)
 
+    @property
     def kept(self) -> KeptResults:
         """What need not be made again by the next process."""
         return KeptResults(self.settings.state / "kept")
@@ -83,6 +84,10 @@ class Platform:
     @cached_property
     def notices(self) -> Notices:
         return Notices(self.database)
+
+    @cached_property
+    def progress(self) -> ProgressBook:
+        return ProgressBook(self.database)
 
     @cached_property
     def leases(self) -> Leases:
@@ -151,12 +156,12 @@ class Platform:
         from nabi.training.memory import memory_needed, read_shape
         from nabi.training.recipe import resolve_recipe
 
+        if not torch_knows_cuda():
+            return None
         persona = self.persona(persona_id)
         base = self.base(persona)
         shape = read_shape(base)
         if shape is None:
-            return None
-        if not torch_knows_cuda():
             return None
         # In 4 bits, which a training falls back to by itself, but with the batch that the recipe asks for.
         return memory_needed(shape, resolve_recipe(persona.recipe, base, preset), device="cuda", four_bit=True).total
