@@ -33,7 +33,7 @@ def backfill(
         replay: compares each window with what stood at that time in the replayed past; nothing of it goes live.
     """
     show_life()
-    personas = persona_ids or list(get_platform().personas())
+    personas = persona_ids or get_platform().persona_ids()
     queued = queue_windows(personas, window_ends(start, end, every), preset, replay=replay)
     if queued.left:
         come_again(queued.sentence)

@@ -13,7 +13,7 @@ from nabi.personas.model import Preset
 from nabi.steps.window import Ending, Judged, Snapshot
 from tasks.bootstrap import fill_up, why_not_train
 from tasks.collect import collect, open_windows
-from tasks.deploy import deploy, each_fails_alone, keep, skip
+from tasks.deploy import deploy, each_fails_alone, keep, none_left_open, skip
 from tasks.evaluate import evaluate_candidate
 from tasks.filter import keep_usable
 from tasks.forget import finish_deletions_first
@@ -54,23 +54,25 @@ def continuous_learning(
     due: list[Snapshot] = []
     voting: list[Judged] = []
     with our_turn(persona_ids):
-        finish_deletions_first()
-        for window in open_windows(persona_ids, as_of, replay):
-            with each_fails_alone(window, endings):
-                kept = keep_usable(collect(window))
-                filled = fill_up(kept)
-                if why := why_not_train(filled):
-                    endings.append(skip(filled, why))
-                else:
-                    due.append(take_snapshot(filled))
-        train_together(due, preset)
-        for snapshot in due:
-            with each_fails_alone(snapshot.window, endings):
-                candidate = train_candidate(snapshot, preset)
-                judged = ask_people(judge(ask_judge(evaluate_candidate(candidate))))
-                if judged.awaits:
-                    voting.append(judged)
-                else:
-                    endings.append(deploy(judged) if judged.deploy else keep(judged))
-        wait_for_votes(voting)
+        windows = open_windows(persona_ids, as_of, replay)
+        with none_left_open(windows, endings):
+            finish_deletions_first()
+            for window in windows:
+                with each_fails_alone(window, endings):
+                    kept = keep_usable(collect(window))
+                    filled = fill_up(kept)
+                    if why := why_not_train(filled):
+                        endings.append(skip(filled, why))
+                    else:
+                        due.append(take_snapshot(filled))
+            train_together(due, preset)
+            for snapshot in due:
+                with each_fails_alone(snapshot.window, endings):
+                    candidate = train_candidate(snapshot, preset)
+                    judged = ask_people(judge(ask_judge(evaluate_candidate(candidate))))
+                    if judged.awaits:
+                        voting.append(judged)
+                    else:
+                        endings.append(deploy(judged) if judged.deploy else keep(judged))
+            wait_for_votes(voting)
         return end_run(endings)

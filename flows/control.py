@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from flows.work_pool import POOL
 from nabi.control.decide import decide
 from nabi.control.runs import Situation
-from nabi.errors import LeaseLost, TransientError
+from nabi.errors import LeaseLost, NabiError, TransientError
 from nabi.registry.leases import control_lease
 from nabi.resources.monitor import Monitor
 from nabi.resources.processes import this_process
@@ -57,16 +57,20 @@ class ControlLoop:
         if not self._leads():
             return 0
         runs = self._book.read(gpu=reading.gpu is not None)
-        situation = Situation(
-            saturated=self._monitor.saturated(),
-            gpu_free_bytes=reading.gpu.memory_free_bytes if reading.gpu else None,
-            working=self._book.working(),
-            max_waiting=self._platform.settings.max_waiting_runs,
-        )
-        actions = decide(runs, situation)
+        actions = decide(runs, self._situation())
         for action in actions:
             self._book.carry_out(action)
         return len(actions)
+
+    def _situation(self) -> Situation:
+        gpu = self._monitor.mean().gpu
+        return Situation(
+            saturated=self._monitor.saturated(),
+            watched=self._monitor.can_tell,
+            gpu_free_bytes=gpu.memory_free_bytes if gpu else None,
+            working=self._book.working(),
+            max_waiting=self._platform.settings.max_waiting_runs,
+        )
 
     def _leads(self) -> bool:
         leases = self._platform.leases
@@ -96,11 +100,14 @@ def run(beat: Path, ended: threading.Event) -> None:
 
 
 def tell_people(platform: Platform, ended: threading.Event) -> None:
-    """Delivers notices until `ended` is set. Beside the loop, which must not wait for a receiver that is away."""
+    """Delivers notices until `ended` is set. Beside the loop, which must not wait for a receiver that is away.
+
+    Nothing that a person may have to mend ends it: then most of all there is something to tell.
+    """
     while not ended.wait(TELL_SECONDS):
         try:
             deliver_notices(platform)
-        except TransientError as error:
+        except NabiError as error:
             logger.warning("cannot deliver notices now: %s", error)
 
 

@@ -10,7 +10,7 @@ from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
 from nabi.kept import KeptResults
-from nabi.personas.load import load_persona, load_personas
+from nabi.personas.load import declared_ids, load_persona, load_personas
 from nabi.personas.model import Persona, Preset
 from nabi.registry.answers import Answers
 from nabi.registry.crashes import Crashes
@@ -20,6 +20,7 @@ from nabi.registry.leases import Leases
 from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
 from nabi.registry.notices import Notices
+from nabi.registry.progress import ProgressBook
 from nabi.registry.rollouts import Rollouts
 from nabi.registry.stops import Stops
 from nabi.resources.sensors import Limits
@@ -46,6 +47,10 @@ class Platform:
 
     def personas(self) -> dict[str, Persona]:
         return load_personas(self.settings.personas)
+
+    def persona_ids(self) -> list[str]:
+        """Everybody who is declared, those whose file is broken among them."""
+        return declared_ids(self.settings.personas)
 
     @property
     def kept(self) -> KeptResults:
@@ -79,6 +84,10 @@ class Platform:
     @cached_property
     def notices(self) -> Notices:
         return Notices(self.database)
+
+    @cached_property
+    def progress(self) -> ProgressBook:
+        return ProgressBook(self.database)
 
     @cached_property
     def leases(self) -> Leases:
@@ -138,10 +147,17 @@ class Platform:
         return resolve_base(persona.base_model or self.settings.base_model, self.settings.models)
 
     def gpu_bytes(self, persona_id: str, preset: Preset | None) -> int | None:
-        """Free GPU memory that a training of the persona needs; None where its base is not on this machine."""
+        """Free GPU memory that a training of the persona needs.
+
+        None where its base is not on this machine, and where torch knows no CUDA: then trainings use the processor,
+        whatever else the card is busy with.
+        """
+        from nabi.training.libraries import torch_knows_cuda
         from nabi.training.memory import memory_needed, read_shape
         from nabi.training.recipe import resolve_recipe
 
+        if not torch_knows_cuda():
+            return None
         persona = self.persona(persona_id)
         base = self.base(persona)
         shape = read_shape(base)

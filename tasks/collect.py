@@ -26,7 +26,7 @@ def open_windows(persona_ids: list[str] | None, as_of: datetime | None, replay: 
     platform = get_platform()
     end = as_of or flow_run.get_scheduled_start_time()
     line = REPLAY if replay else LIVE
-    windows = [Window(persona_id=name, as_of=end, line=line) for name in persona_ids or platform.personas()]
+    windows = [Window(persona_id=name, as_of=end, line=line) for name in persona_ids or platform.persona_ids()]
     return [window for window in windows if core.open_window(platform, window) is None]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nabi.error_kinds import Kind, explanation, kind_of
@@ -41,18 +41,27 @@ def skip(filled: Filled, why: str) -> Ending:
 @contextmanager
 def each_fails_alone(window: Window, endings: list[Ending]) -> Iterator[None]:
     """One persona's failure is recorded as its ending and does not stop the others; the run still ends as failed."""
+    with none_left_open([window], endings):
+        yield
+
+
+@contextmanager
+def none_left_open(windows: Sequence[Window], endings: list[Ending]) -> Iterator[None]:
+    """What fails inside ends as failed each window that has no ending yet: only what is noted reaches a person."""
     try:
         yield
     except Exception as error:
         kind = kind_of(error)
-        if kind is Kind.TAKEN_OVER:
-            raise  # how it ends is for whoever works on it now to say
-        # The trace of a mistake of ours goes to the log: nobody else can mend it.
-        logger.error("%s: %s", window.persona_id, explanation(error), exc_info=kind is Kind.OUR_BUG)
-        endings.append(_fail(window, error, kind))
+        ended = {ending.window for ending in endings}
+        left = [window for window in windows if window not in ended]
+        if kind is Kind.TAKEN_OVER or not left:
+            raise  # how it ends is for whoever works on it now to say; or there is nothing that could say it
+        endings += [_fail(window, error, kind) for window in left]
 
 
 def _fail(window: Window, error: Exception, kind: Kind) -> Ending:
+    # The trace of a mistake of ours goes to the log: nobody else can mend it.
+    logger.error("%s: %s", window.persona_id, explanation(error), exc_info=error if kind is Kind.OUR_BUG else None)
     with patience("failing"):
         platform = get_platform()
         ending = persist(lambda: no_candidate.fail(platform, window, explanation(error), kind))

@@ -1,4 +1,4 @@
-"""Live progress of a whole pass on one bar a persona, where people look: the Prefect UI and the terminal."""
+"""Live progress of a whole pass on one bar a persona, where people look: the Prefect UI, the terminal, the console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from nabi.errors import TransientError
 from nabi.steps.window import Window
+from nabi.wiring import get_platform
 from tasks.pages import move_bar, open_bar
 
 logger = logging.getLogger("nabi.progress")
@@ -36,6 +38,7 @@ def enter(window: Window, stage: str) -> None:
     """Moves the persona's bar to where a stage begins; the first stage makes the bar."""
     percent, words = STAGES[stage]
     _move(window, percent, words)
+    _note(window, stage, percent, words)
 
 
 def reached(window: Window) -> float:
@@ -54,6 +57,7 @@ def training_progress(window: Window) -> Callable[[float, str], None]:
         if share >= 1 or now - last_update >= _SECONDS_BETWEEN_UPDATES:
             last_update = now
             _move(window, percent, message, line=False)
+            _note(window, "train", percent, message)
         if share >= 1 or percent - last_line >= _POINTS_BETWEEN_LINES:
             last_line = percent
             _print(window, percent, message)
@@ -77,6 +81,15 @@ def _move(window: Window, percent: float, words: str, *, last: bool = False, lin
         bar = open_bar(f"{window.persona_id}-{window.as_of:%Y%m%dt%H%M}", percent, words)
         move_bar(bar, percent, words, last=last)
     _bars[window] = bar, percent
+
+
+def _note(window: Window, stage: str, percent: float, words: str) -> None:
+    """For the console. It is only news: while the database is away the run goes on without it."""
+    book = get_platform().progress
+    try:
+        book.note(window.persona_id, window.as_of, window.line, stage=stage, percent=percent, told=words)
+    except TransientError as error:
+        logger.info("%s: the console missed a piece of news: %s", window.persona_id, error)
 
 
 def _print(window: Window, percent: float, words: str) -> None:

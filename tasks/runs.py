@@ -43,6 +43,7 @@ from nabi.control.actions import (
 from nabi.control.runs import Kind, Run, Working
 from nabi.control.runs import State as RunState
 from nabi.errors import NabiError
+from nabi.personas.model import Preset
 from nabi.registry.journal import LIVE, REPLAY
 from nabi.registry.leases import Lease, persona_of
 from nabi.resources.processes import carries
@@ -108,16 +109,24 @@ class RunBook:
             for run in runs
             if run is not None
         ]
-        return [replace(run, gpu_bytes=self._gpu_bytes(found[UUID(run.id)], run)) for run in ours] if gpu else ours
+        if not gpu:
+            return ours
+        return [
+            replace(run, gpu_bytes=self.gpu_bytes(run.personas, found[UUID(run.id)].parameters.get("preset")))
+            if run.kind == "learn" and run.state == "scheduled"
+            else run
+            for run in ours
+        ]
 
-    def _gpu_bytes(self, flow_run: FlowRun, run: Run) -> int | None:
-        """What the largest of a run's trainings needs; a persona that cannot be trained at all says so in its run."""
-        if run.kind != "learn" or run.state != "scheduled":
-            return None
+    def gpu_bytes(self, persona_ids: Iterable[str], preset: Preset | None) -> int | None:
+        """Free GPU memory that the largest of these trainings needs; None where they train without a GPU.
+
+        A persona that cannot be trained at all says so in its run.
+        """
         needed = []
-        for persona_id in sorted(run.personas):
+        for persona_id in sorted(persona_ids):
             try:
-                needed.append(self._platform.gpu_bytes(persona_id, flow_run.parameters.get("preset")))
+                needed.append(self._platform.gpu_bytes(persona_id, preset))
             except NabiError as error:
                 logger.warning("%s: cannot tell the GPU memory that it needs: %s", persona_id, error)
         return max((num for num in needed if num is not None), default=None)
@@ -172,10 +181,13 @@ class RunBook:
         line = REPLAY if action.replay else LIVE
         for persona_id in sorted(action.personas):
             standing = journal.standing(persona_id, action.as_of, line)
-            if standing is not None and standing.state == "running":
-                figures = {"gave_up_at": action.step, "run": action.run_id}
-                sentence = f"failed: {action.sentence}"
-                journal.finish(persona_id, action.as_of, "failed", sentence, figures=figures, line=line)
+            if standing is None:
+                journal.start(persona_id, action.as_of, line)
+            elif standing.state != "running":
+                continue
+            figures = {"gave_up_at": action.step, "run": action.run_id}
+            sentence = f"failed: {action.sentence}"
+            journal.finish(persona_id, action.as_of, "failed", sentence, figures=figures, line=line)
 
     def _queries(self) -> list[FlowRunFilter]:
         soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)

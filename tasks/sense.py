@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from nabi.resources.sensors import busy, read_resources
 from nabi.wiring import get_platform
@@ -15,9 +16,17 @@ _GLANCE_SECONDS = 0.25
 _AGAIN_SECONDS = 4.0
 
 
+@dataclass(frozen=True)
+class Sensed:
+    """What a run goes by that is about to begin: what is saturated, if anything is, and the free memory of the GPU."""
+
+    saturated: str | None
+    gpu_free_bytes: int | None
+
+
 @step("sense resources", seconds=60, kept=False)
-def sense() -> str | None:
-    """Reads CPU, memory and GPU; the sentence that says what is saturated, or None."""
+def sense() -> Sensed:
+    """Reads CPU, memory and the GPU that would train."""
     limits = get_platform().limits
     reading = read_resources(interval_seconds=_GLANCE_SECONDS)
     if busy(reading, limits):
@@ -25,4 +34,4 @@ def sense() -> str | None:
         reading = read_resources(interval_seconds=_AGAIN_SECONDS)
     sentence = busy(reading, limits)
     logger.info("%s%s", reading, f": busy ({sentence})" if sentence else "")
-    return sentence
+    return Sensed(saturated=sentence, gpu_free_bytes=reading.gpu.memory_free_bytes if reading.gpu else None)

@@ -28,7 +28,7 @@ from nabi.control.runs import Situation
 from nabi.registry.leases import Lease, persona_busy, persona_lease, run_lease
 from nabi.wiring import get_platform
 from tasks.runs import ASKED_PEOPLE, RunBook, working_under
-from tasks.sense import sense
+from tasks.sense import Sensed, sense
 
 logger = logging.getLogger("nabi.progress")
 
@@ -54,9 +54,9 @@ def our_turn(persona_ids: list[str] | None) -> Iterator[None]:
         PersonaBusy: the run was started by hand, and another one works on a persona.
     """
     show_life()
-    saturated = sense()
+    sensed = sense()
     if deployment.id:
-        _take_or_go_back(persona_ids, saturated)
+        _take_or_go_back(persona_ids, sensed)
     else:
         _take_or_refuse(persona_ids)
     try:
@@ -65,15 +65,19 @@ def our_turn(persona_ids: list[str] | None) -> Iterator[None]:
         get_platform().holding.give_back(_leases_of(persona_ids))
 
 
-def _take_or_go_back(persona_ids: list[str] | None, saturated: str | None) -> None:
+def _take_or_go_back(persona_ids: list[str] | None, sensed: Sensed) -> None:
     with get_client(sync_client=True) as client:
-        runs = RunBook(client, get_platform()).read()
+        book = RunBook(client, get_platform())
+        runs = book.read()
         me = next(run for run in runs if run.id == flow_run.id)
+        if sensed.gpu_free_bytes is not None:  # of this machine, which need not be the control loop's
+            me = replace(me, gpu_bytes=book.gpu_bytes(me.personas, flow_run.parameters.get("preset")))
+        machine = Situation(saturated=sensed.saturated, gpu_free_bytes=sensed.gpu_free_bytes)
         # As it was a moment ago, in the queue.
         queue = [replace(run, state="scheduled") if run.id == me.id else run for run in runs]
         if mine := next((stale for stale in superseded(queue, Situation()) if stale.run_id == me.id), None):
             _leave(client, Cancelled(name=mine.name, message=mine.sentence))
-        reason = earlier_window(me, runs) or no_room(me, Situation(saturated=saturated))
+        reason = earlier_window(me, runs) or no_room(me, machine)
         reason = reason or being_taught(me, runs, map(working_under, _take(persona_ids)))
         if reason:
             until = datetime.now(UTC) + HOLD_FOR
@@ -91,7 +95,7 @@ def _take(persona_ids: list[str] | None) -> tuple[Lease, ...]:
 
 
 def _leases_of(persona_ids: list[str] | None) -> list[str]:
-    return [persona_lease(persona_id) for persona_id in persona_ids or get_platform().personas()]
+    return [persona_lease(persona_id) for persona_id in persona_ids or get_platform().persona_ids()]
 
 
 def _leave(client: SyncPrefectClient, state: State[None]) -> NoReturn:

@@ -41,6 +41,7 @@ def status(as_json: AsJson = False) -> None:
     for persona in platform.personas().values():
         live = platform.ledger.live(persona.id)
         newest = platform.journal.latest(persona.id, num=1)
+        doing = platform.progress.of(persona.id)
         waiting = platform.store.counts(persona.id, now).num_unlearned
         tainted = {retired.adapter_version for retired in platform.lineage.retirements(persona.id)}
         rows.append(
@@ -54,7 +55,11 @@ def status(as_json: AsJson = False) -> None:
                 else None,
                 "new": f"{waiting} of {persona.limits.min_new_samples}",
                 "window": newest[0].as_of.astimezone(ZoneInfo(persona.limits.timezone)) if newest else None,
-                "last": newest[0].sentence or newest[0].state if newest else "never ran",
+                "last": f"{doing.percent:.0f} %: {doing.told}"
+                if doing
+                else newest[0].sentence or newest[0].state
+                if newest
+                else "never ran",
             }
         )
     programs = _programs(platform.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from nabi.control.actions import AWAITING_EARLIER, AWAITING_VOTES, HOLDS, Action, Hold, Release
+from nabi.control.actions import AWAITING_EARLIER, AWAITING_RESOURCES, AWAITING_VOTES, HOLDS, Action, Hold, Release
 from nabi.control.holds import Reason, why_wait
 from nabi.control.queue import superseded, too_many
 from nabi.control.recovery import recover
@@ -72,6 +72,8 @@ def _is_near(run: Run, situation: Situation) -> bool:
 def _change(run: Run, reason: Reason | None, situation: Situation, place: int) -> Hold | Release | None:
     held = run.state_name in HOLDS
     if reason is None:
+        if run.state_name == AWAITING_RESOURCES and not situation.watched:
+            return None  # a control loop that has just started knows nothing better yet
         # A microsecond apart, so that the worker takes them in their order.
         at = max(situation.now, run.due) + timedelta(microseconds=place)
         return Release(run.id, at, "free to go") if held else None

@@ -66,7 +66,7 @@ def _after_crash(run: Run) -> Resume | HandBack | GiveUp:
         run.id,
         run.since,
         step,
-        run.personas,
+        run.personas if run.kind == "learn" else frozenset(),  # other runs have no windows that could fail
         run.until,
         f"stopped: its process died {num} times{_at(step)}. Look at the last lines of this run's log and at the "
         "machine's memory (dmesg tells when the system killed a process), then run the window again",

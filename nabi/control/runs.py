@@ -117,12 +117,14 @@ class Situation:
 
     Args:
         saturated: which figure of the machine is above its limit; None when it is free.
-        gpu_free_bytes: None where there is no GPU.
+        watched: whether the machine was watched for long enough to call it free.
+        gpu_free_bytes: the least of late; None where there is no GPU.
         max_waiting: requirement A6.
     """
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     saturated: str | None = None
+    watched: bool = True
     gpu_free_bytes: int | None = None
     working: tuple[Working, ...] = ()
     max_waiting: int = 50

@@ -315,6 +315,20 @@ class StopRow(Base):
     handed_back: Mapped[bool]
 
 
+class ProgressRow(Base):
+    """How far the pass that a persona is in has come: stage, percent and a line of the step's; no word of anybody's."""
+
+    __tablename__ = "progress"
+
+    persona_id: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    as_of: Mapped[datetime]
+    line: Mapped[str] = mapped_column(Name)
+    stage: Mapped[str] = mapped_column(Name)
+    percent: Mapped[float]
+    told: Mapped[str]
+    at: Mapped[datetime]
+
+
 class NoticeRow(Base):
     """Something a person must hear of, written in the same transaction as what it tells of; no word of anybody's."""
 

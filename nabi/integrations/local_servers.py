@@ -119,6 +119,8 @@ def mlflow_server(settings: Settings, port: int) -> Server:
         environment={
             "MLFLOW_BACKEND_STORE_URI": settings.mlflow,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Its usage statistics, and those that its pages would send from the browser. DO_NOT_TRACK=1 does not do.
+            "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_session_key,
             "MLFLOW_AUTH_CONFIG_PATH": str(_mlflow_logins(settings)),
             "MLFLOW_AUTH_ADMIN_USERNAME": USER,

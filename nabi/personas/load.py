@@ -81,17 +81,38 @@ def load_personas(personas_dir: Path) -> dict[str, Persona]:
     if errors:
         raise ConfigError("\n".join([f"{len(errors)} persona files are broken:", *map(str, errors)]))
     if not found:
-        raise ConfigError("there is no persona here.", where=str(personas_dir), fix="Write <id>.yaml there first.")
+        raise _none_declared(personas_dir)
     return {result.id: result for _, result in found if isinstance(result, Persona)}
 
 
-def _persona_files(personas_dir: Path) -> list[Path]:
+def declared_ids(personas_dir: Path) -> list[str]:
+    """The ids that a folder's files declare, sorted. Nothing is read: a mistake in one file must not stop the others.
+
+    Raises:
+        ConfigError: no folder, or no persona in it.
+    """
+    _ensure_folder(personas_dir)
+    ids = sorted(file.stem for file in personas_dir.glob("*.yaml"))
+    if not ids:
+        raise _none_declared(personas_dir)
+    return ids
+
+
+def _ensure_folder(personas_dir: Path) -> None:
     if not personas_dir.is_dir():
         raise ConfigError(
             "the personas folder does not exist.",
             where=str(personas_dir),
             fix="Make it, or set NABI_PERSONAS_DIR to where it is.",
         )
+
+
+def _none_declared(personas_dir: Path) -> ConfigError:
+    return ConfigError("there is no persona here.", where=str(personas_dir), fix="Write <id>.yaml there first.")
+
+
+def _persona_files(personas_dir: Path) -> list[Path]:
+    _ensure_folder(personas_dir)
     misnamed = sorted(personas_dir.glob("*.yml"))
     if misnamed:
         raise ConfigError(

@@ -35,9 +35,14 @@ class Monitor:
         while self._readings[0][0] < at - WINDOW_SECONDS:
             self._readings.popleft()
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether it has watched for long enough to call anything saturated, or free."""
+        return bool(self._readings) and self._readings[-1][0] - self._readings[0][0] >= LEAST_SECONDS
+
     def saturated(self) -> str | None:
         """The sentence that says which mean is above which limit; None when there is room."""
-        if not self._readings or self._readings[-1][0] - self._readings[0][0] < LEAST_SECONDS:
+        if not self.can_tell:
             return None
         found = above(self.mean(), self._limits, dict.fromkeys(self._saturated, MARGIN))
         self._saturated = frozenset(found)

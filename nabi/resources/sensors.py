@@ -118,17 +118,32 @@ def _read_gpu(index: int | None) -> tuple[Gpu | None, str]:
 
 def _find_gpu(pynvml: Any, index: int | None) -> tuple[Any, str]:
     """The driver's handle of the GPU, and a note; no handle where all are hidden from this process."""
-    if index is not None:
-        return pynvml.nvmlDeviceGetHandleByIndex(index), ""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return pynvml.nvmlDeviceGetHandleByIndex(0), ""
-    first = visible.split(",")[0].strip()
-    if first in ("", "-1"):
+    first = (visible or "").split(",")[0].strip()
+    if index is None and visible is not None and first in ("", "-1"):
         return None, f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU"
-    if first.isdecimal():
-        return pynvml.nvmlDeviceGetHandleByIndex(int(first)), ""
-    return pynvml.nvmlDeviceGetHandleByUUID(first), ""
+    if index is None and first and not first.isdecimal():
+        return _by_uuid(pynvml, first), ""
+    card = pynvml.nvmlDeviceGetHandleByIndex(index if index is not None else int(first or 0))
+    return _partition_of(pynvml, card), ""
+
+
+def _by_uuid(pynvml: Any, asked: str) -> Any:
+    """The card or partition of a UUID; CUDA takes the beginning of a card's for the whole."""
+    cards = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+    for card in cards:
+        if asked.startswith("GPU-") and str(pynvml.nvmlDeviceGetUUID(card)).startswith(asked):
+            return _partition_of(pynvml, card)
+    return pynvml.nvmlDeviceGetHandleByUUID(asked)
+
+
+def _partition_of(pynvml: Any, card: Any) -> Any:
+    """What CUDA takes of a card: its first partition where it is partitioned (MIG), whose memory is not the card's."""
+    try:
+        is_partitioned = pynvml.nvmlDeviceGetMigMode(card)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+    except pynvml.NVMLError_NotSupported:
+        return card
+    return pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, 0) if is_partitioned else card
 
 
 def _describe_gpu(pynvml: Any, handle: Any) -> Gpu:

@@ -66,7 +66,7 @@ def payload(notice: Notice) -> dict[str, Any]:
 def note_silences(platform: Platform, now: datetime) -> None:
     """A notice for every persona that trained or deployed nothing for `quiet_days`, and again after as many days."""
     quiet = timedelta(days=platform.settings.quiet_days)
-    for persona_id in platform.personas():
+    for persona_id in platform.persona_ids():
         ended = platform.journal.ended(persona_id)
         live = platform.ledger.live(persona_id)
         # Who skips everything deploys nothing either; one word on it is enough.

@@ -9,6 +9,7 @@ from typing import Literal
 
 from nabi.conversations.records import Frozen, Moment
 from nabi.personas.model import Persona
+from nabi.registry.progress import Progress
 from nabi.registry.regression import Measured
 from nabi.registry.rollouts import Rollout
 from nabi.steps.watch import NUM_REFERENCE
@@ -28,6 +29,16 @@ class Trial(Frozen):
     planned: bool
 
 
+class Doing(Frozen):
+    """A pass under way: its window, its stage, how far it is in percent, and the newest line about it."""
+
+    window: Moment
+    stage: str
+    percent: float
+    told: str
+    at: Moment
+
+
 class Standing(Frozen):
     """What is live for a persona.
 
@@ -35,7 +46,8 @@ class Standing(Frozen):
         champion: the live version; None while the bare base answers.
         previous: what a rollback puts back. `barred`: why that must not be live again.
         new_samples: conversations that nothing was learned from yet; `needed` of them start a training.
-        last_window: what the newest window ended with, in words.
+        last_window: what the newest window ended with, in words; `failed`: whether it did.
+        doing: the pass that is under way.
     """
 
     persona: str
@@ -49,6 +61,8 @@ class Standing(Frozen):
     new_samples: int
     needed: int
     last_window: str | None
+    failed: bool
+    doing: Doing | None
 
 
 class Measures(Frozen):
@@ -162,6 +176,16 @@ def _standing(platform: Platform, persona: Persona, trial: Rollout | None, now: 
         new_samples=platform.store.counts(persona.id, now).num_unlearned,
         needed=persona.limits.min_new_samples,
         last_window=newest[0].sentence or newest[0].state if newest else None,
+        failed=bool(newest) and newest[0].state == "failed",
+        doing=_doing(platform.progress.of(persona.id)),
+    )
+
+
+def _doing(progress: Progress | None) -> Doing | None:
+    if progress is None:
+        return None
+    return Doing(
+        window=progress.as_of, stage=progress.stage, percent=progress.percent, told=progress.told, at=progress.at
     )
 
 

@@ -22,7 +22,7 @@ def other_voices(platform: Platform, window: Window) -> dict[str, list[str]]:
     """Persona → answers of hers, of every other persona with enough of them to go by."""
     persona = platform.persona(window.persona_id)
     least = persona.curation.style_min_samples
-    answers = {name: _permitted(platform, name, window) for name in platform.personas() if name != persona.id}
+    answers = {name: _permitted(platform, name, window) for name in platform.persona_ids() if name != persona.id}
     return {name: texts for name, texts in answers.items() if len(texts) >= least}
 
 

@@ -21,6 +21,9 @@ from nabi.errors import ModelError, OutOfMemory
 from nabi.training.hardware import free_memory
 from nabi.training.template import ensure_markers
 
+# CUDA counts its devices by speed otherwise, the driver by slot: the sensors would look at another card than trains.
+os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+
 LARGE = 200_000_000
 """A base with more weights than this takes hours on a CPU."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from functools import cache
+from pathlib import Path
 
 from nabi.errors import ModelError
 
@@ -29,6 +32,19 @@ def require_libraries(*, four_bit: bool, asked: bool) -> None:
         raise ModelError(
             f"bitsandbytes is not installed, and {why}", fix=f"Install it: `pip install bitsandbytes`, or {instead}."
         )
+
+
+@cache
+def torch_knows_cuda() -> bool:
+    """Whether the installed torch can use an NVIDIA GPU at all.
+
+    Its own file of versions tells: importing torch takes more than a second, and the control loop does without.
+    """
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        return False
+    told = re.search(r"^cuda\b[^=\n]*=\s*(.+)$", Path(torch.origin).with_name("version.py").read_text(), re.MULTILINE)
+    return told is None or told[1].strip() != "None"
 
 
 def leave_out_bitsandbytes() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import flows.control
 from nabi.settings import Settings
 from nabi.steps.notify import deliver_notices, note_silences
 from nabi.wiring import Platform
@@ -188,3 +190,38 @@ def test_a_week_in_which_nothing_went_live_reaches_a_person_with_the_reasons(
     )
     assert told["nothing_deployed"]["facts"]["windows"] == 5
     assert [body["event"] for _, body in receiver.received].count("nothing_deployed") == 1
+
+
+def test_a_broken_persona_file_keeps_no_other_notice_back(platform: Platform, receiver: Receiver) -> None:
+    (platform.settings.personas / "hana.yaml").write_text("id: [")
+    noon = datetime(2026, 7, 1, 3, tzinfo=UTC)
+    platform.journal.start("nabiyam", noon)
+    platform.journal.finish("nabiyam", noon, "skipped", "skipped: 12 of 50 new samples")
+    note_silences(platform, datetime.now(UTC) + timedelta(days=8))
+    assert deliver_notices(platform).num_delivered == 1
+
+
+def test_the_control_loop_goes_on_telling_after_a_mistake_in_the_configuration(
+    platform: Platform, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("flows.control.TELL_SECONDS", 0.02)
+    folder, ended = platform.settings.personas, threading.Event()
+    folder.rename(folder.with_name("away"))
+    give_up(platform, "r1")
+    teller = threading.Thread(target=flows.control.tell_people, args=(platform, ended))
+    teller.start()
+    try:
+        wait_until(lambda: "the personas folder does not exist" in caplog.text)
+        folder.with_name("away").rename(folder)
+        wait_until(lambda: receiver.received != [])
+    finally:
+        ended.set()
+        teller.join()
+    assert receiver.received[0][1]["event"] == "gave_up"
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

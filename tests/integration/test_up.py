@@ -45,10 +45,16 @@ class Installation:
             "NABI_MLFLOW_PORT": str(self.mlflow_port),
             "NABI_SERVE_PORT": str(self.chat_port),
         }
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("NABI_", "PREFECT_"))}
+        # MLflow and Prefect hold their tongues by themselves where these say that they are being tested.
+        left_out = ("NABI_", "PREFECT_", "MLFLOW_", "PYTEST_", "DO_NOT_TRACK", "CI", "GITHUB_ACTIONS")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+        self.outside_calls = home / "outside-calls"
+        watched = str(ROOT / "tests" / "support" / "outside_calls")
         self.environment = {
             **clean,
             **ports,
+            "OUTSIDE_CALLS": str(self.outside_calls),
+            "PYTHONPATH": os.pathsep.join(filter(None, (watched, clean.get("PYTHONPATH")))),
             **more,
             "NABI_HOME": str(home),
             "NABI_PERSONAS_DIR": str(ROOT / "personas"),
@@ -233,6 +239,39 @@ def test_pool_queues_and_deployments_are_made(installation: Installation) -> Non
 def test_a_run_goes_through_queue_and_worker(installation: Installation) -> None:
     run = installation.run_of(UPKEEP)
     assert (run["state_type"], run["work_pool_name"]) == ("COMPLETED", POOL), run["state"]["message"]
+
+
+@pytest.mark.usefixtures("up")
+def test_deploy_all_writes_prefects_own_file_over_what_is_there(installation: Installation) -> None:
+    """The command that the documentation gives; address and login come from the state folder."""
+    loop = installation.deployment(LOOP)
+    installation.prefect("PATCH", f"deployments/{loop['id']}", description="edited in the pages")
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        env={**installation.environment, "PREFECT_HOME": str(installation.settings.state / "prefect")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    written = installation.deployment(LOOP)
+    assert (written["id"], written["description"]) == (loop["id"], "The continuous-learning loop for every persona")
+    assert {schedule["schedule"]["interval"] for schedule in written["schedules"]} == {21600}
+    assert {installation.deployment(name)["work_pool_name"] for name in DEPLOYMENTS} == {POOL}
+
+
+@pytest.mark.usefixtures("up")
+def test_nothing_is_asked_of_the_outside(installation: Installation) -> None:
+    """Servers, chat, worker and a run are at work since the first test; a page of MLflow's asks what it may report."""
+    right = {"Authorization": login(installation.password("mlflow"))}
+    assert status_of(installation.mlflow_port, "/ajax-api/3.0/mlflow/ui-telemetry", **right) == 200
+    assert not installation.outside_calls.exists(), installation.outside_calls.read_text()
+    asks = "import socket; socket.getaddrinfo('192.0.2.1', 80)"
+    subprocess.run([sys.executable, "-c", asks], env=installation.environment, check=True)
+    noted = installation.outside_calls.read_text()
+    assert noted.startswith("192.0.2.1 asked for by"), "the watch itself sees what there is to see"
+    installation.outside_calls.unlink()
 
 
 @pytest.mark.usefixtures("up")

@@ -20,6 +20,18 @@ const TEXTS = {
     share: "세션의 몇 %",
     of: (it) => `${it.candidate} · 세션의 ${it.share}%${it.planned ? " · 계획대로 늘어남" : ""}`,
     never: "아직 없음",
+    stages: {
+      collect: "대화를 읽는 중",
+      filter: "배우지 않을 것을 골라내는 중",
+      bootstrap: "카탈로그로 채우는 중",
+      snapshot: "데이터셋을 쓰는 중",
+      train: "학습하는 중",
+      evaluate: "새 버전과 지금 버전을 재는 중",
+      judge: "심판에게 묻는 중",
+      gate: "정하는 중",
+      people: "사람들의 표를 기다리는 중",
+      conclude: "결정을 저장하는 중",
+    },
     measured: "최근 답으로 잰 것",
     changes: "바뀐 기록",
     nothing: "아직 바뀐 것이 없어요.",
@@ -60,6 +72,18 @@ const TEXTS = {
     share: "Percent of the sessions",
     of: (it) => `${it.candidate} · ${it.share} % of the sessions${it.planned ? " · grows by plan" : ""}`,
     never: "none yet",
+    stages: {
+      collect: "reading what was said",
+      filter: "sorting out what may not be learned from",
+      bootstrap: "filling up from the catalogue",
+      snapshot: "writing the dataset",
+      train: "training",
+      evaluate: "measuring the candidate against the champion",
+      judge: "asking the judge",
+      gate: "deciding",
+      people: "waiting for people's votes",
+      conclude: "saving the decision",
+    },
     measured: "Measured on the newest answers",
     changes: "Changes",
     nothing: "Nothing was changed yet.",
@@ -161,13 +185,25 @@ function drawAll(texts) {
       make("td", [it.previous || texts.none, make("small", it.barred || "")]),
       make("td", it.trial ? texts.of(it.trial) : texts.none),
       make("td", `${it.new_samples} / ${it.needed}`),
-      make("td", it.last_window || texts.never),
+      make("td", it.doing ? progress(texts, it.doing) : it.last_window || texts.never),
     ]);
+    row.lastChild.classList.toggle("failed", it.failed && !it.doing);
     row.setAttribute("aria-current", String(it.persona === chosen()));
     return row;
   });
   document.querySelector("#personas tbody").replaceChildren(...rows);
   if (focused) document.querySelector(`[data-persona="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** The bar of a pass under way; what a step itself says stands below it. */
+function progress(texts, it) {
+  const words = texts.stages[it.stage] || it.stage;
+  const bar = make("progress", []);
+  bar.max = 100;
+  bar.value = it.percent;
+  bar.setAttribute("aria-label", words);
+  const told = it.stage === "train" ? `${it.told} · ` : "";
+  return [bar, ` ${Math.round(it.percent)} % · ${words}`, make("small", told + moment(it.at))];
 }
 
 function choice(it) {

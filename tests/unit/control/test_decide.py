@@ -85,6 +85,14 @@ def test_a_held_run_goes_on_by_itself_when_the_machine_is_free() -> None:
     assert abs(release.at - NOW) < timedelta(seconds=1)
 
 
+def test_a_control_loop_that_has_just_started_lets_nobody_go_that_waits_for_the_machine() -> None:
+    held = run(state_name="AwaitingResources", next_try=NOW + HOLD_FOR)
+    unwatched = Situation(now=NOW, watched=False)
+    assert decide([held], unwatched) == []
+    waits_for_a_run = replace(held, state_name="AwaitingPersona")
+    assert told(decide([waits_for_a_run], unwatched)) == [("Release", "a")]
+
+
 def test_a_hold_from_before_the_clock_was_set_back_a_day_is_let_go() -> None:
     held = run(state_name="AwaitingResources", next_try=NOW + timedelta(days=1), due=NOW - HOUR)
     assert told(decide([held], FREE)) == [("Release", "a")]
@@ -327,6 +335,12 @@ def test_after_three_crashes_at_the_same_step_it_stops_and_says_which() -> None:
     assert isinstance(stop, GiveUp)
     assert stop.sentence.startswith("stopped: its process died 3 times at train.")
     assert (stop.personas, stop.as_of) == (frozenset({"nabiyam"}), NOW)
+
+
+def test_who_is_given_up_has_windows_only_where_it_learns() -> None:
+    stop = only(decide([crashed(kind="upkeep", step="tell", crashes=("tell",) * (MAX_CRASHES - 1))], FREE))
+    assert isinstance(stop, GiveUp)
+    assert stop.personas == frozenset()
 
 
 def test_crashes_at_different_steps_do_not_add_up() -> None:

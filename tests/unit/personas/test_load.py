@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nabi.errors import ConfigError
-from nabi.personas.load import load_persona, load_personas
+from nabi.personas.load import declared_ids, load_persona, load_personas
 
 GOOD = "id: {id}\nname: 이름\nsystem_prompt: 짧게 답하세요.\n"
 
@@ -35,6 +35,17 @@ def test_all_personas_come_sorted_by_id(tmp_path: Path) -> None:
     for name in ("b", "a-2", "a"):
         write(tmp_path, f"{name}.yaml", GOOD.format(id=name))
     assert list(load_personas(tmp_path)) == ["a", "a-2", "b"]
+
+
+def test_who_is_declared_is_told_although_a_file_is_broken(tmp_path: Path) -> None:
+    write(tmp_path, "b.yaml", GOOD.format(id="b"))
+    write(tmp_path, "a.yaml", "id: [")
+    assert declared_ids(tmp_path) == ["a", "b"]
+    for empty in (tmp_path / "none", tmp_path / "nowhere"):
+        if empty.name == "none":
+            empty.mkdir()
+        with pytest.raises(ConfigError):
+            declared_ids(empty)
 
 
 def test_file_name_must_be_the_id(tmp_path: Path) -> None:

@@ -132,6 +132,11 @@ def test_standings_and_measures(home: Served) -> None:
     assert (now["num_chars"], now["liked"], now["disliked"]) == (24.5, 0, 1)
     assert (before["version"], before["num_answers"], before["seconds"]) == ("nabiyam--v1", 0, None)
     assert [change["version"] for change in one["changes"]] == ["nabiyam--v2", "nabiyam--v1"]
+    assert (everybody["mari"]["doing"], everybody["mari"]["failed"]) == (None, False)
+    home.platform.journal.start("mari", datetime(2026, 7, 1, 3, tzinfo=UTC))
+    home.platform.progress.note("mari", datetime(2026, 7, 1, 3, tzinfo=UTC), stage="gate", percent=97, told="deciding")
+    doing = operator.get("/v1/personas/mari").json()["doing"]
+    assert (doing["stage"], doing["percent"], doing["told"]) == ("gate", 97, "deciding")
     assert operator.get("/v1/personas/nobody").status_code == 400
     # Who began and ended a trial, and why, is told too.
     trial = {"who": "kim", "why": "a look", "candidate": "nabiyam--v1", "share": 10}
@@ -160,6 +165,9 @@ def test_promoted_by_hand_over_http(home: Served) -> None:
 def test_in_a_browser_an_operator_ends_a_trial_and_rolls_back(home: Served, tmp_path: Path) -> None:
     version = "nabiyam--v1"
     home.platform.rollouts.start("nabiyam", version, home.digests[version], 10, who="kim", why="a look")
+    noon = datetime(2026, 7, 1, 3, tzinfo=UTC)
+    home.platform.journal.start("mari", noon)
+    home.platform.progress.note("mari", noon, stage="train", percent=43.2, told="step 12 of 52")
     with browser_page(tmp_path / "profile") as page:
         page.open(f"{home.url}/console#nabiyam")
         _write(page, "token", "wrong")
@@ -171,6 +179,11 @@ def test_in_a_browser_an_operator_ends_a_trial_and_rolls_back(home: Served, tmp_
         page.value("document.querySelector('#login button').click()")
         page.wait_for("!document.getElementById('one').hidden")
         assert page.value("document.querySelectorAll('#personas tbody tr').length") == 3
+        mari = "document.querySelector('[data-persona=mari]').closest('tr').lastChild"
+        assert page.value(f"{mari}.querySelector('progress').value") == pytest.approx(43.2)
+        assert page.value(f"{mari}.textContent").startswith(" 43 % · 학습하는 중step 12 of 52 · ")
+        home.platform.journal.finish("mari", noon, "failed", "failed: no space")
+        page.wait_for(f"{mari}.className === 'failed' && {mari}.textContent === 'failed: no space'")
         assert page.value("document.getElementById('rollback').textContent") == "nabiyam--v1 시험 끝내기"
         _carry_out(page, "rollback")
         page.wait_for("document.getElementById('rollback').textContent === 'nabiyam--v1로 되돌리기'")

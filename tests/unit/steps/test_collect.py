@@ -64,3 +64,9 @@ def test_another_rule_of_the_persona_is_another_question(platform: Platform) -> 
     (platform.settings.personas / "bot.yaml").write_text("id: bot\nname: bot\nsystem_prompt: 짧게.\n" + rule)
     new, _learned = curated_logs(platform, WINDOW)
     assert [item.conversation_id for item in new.kept] == ["said-0", "said-1"]
+
+
+def test_another_personas_broken_file_stops_nobody_else(platform: Platform) -> None:
+    (platform.settings.personas / "hana.yaml").write_text("id: [")
+    new, _learned = curated_logs(platform, WINDOW)
+    assert len(new.kept) == len(ANSWERS)

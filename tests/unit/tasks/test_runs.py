@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import State
 
+from nabi.control.actions import GiveUp
 from nabi.control.runs import Run
 from nabi.registry.leases import Lease, Leases, run_lease
 from nabi.resources.processes import ProcessId
@@ -20,6 +22,7 @@ from tasks.runs import RunBook
 
 NOW = datetime(2026, 7, 1, 3, tzinfo=UTC)
 FLOW, DEPLOYMENT = uuid4(), uuid4()
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -107,3 +110,32 @@ def test_life_is_told_by_the_lease_and_an_earlier_trys_lease_says_nothing_of_a_p
     run = seen(platform, flow_run(id=run_id), platform.leases.held())
     assert run is not None
     assert run.alive is True
+
+
+def test_a_run_that_is_given_up_before_it_opened_its_window_reaches_a_person_too(platform: Platform) -> None:
+    stop = GiveUp("r", NOW, "start", frozenset({"hana"}), NOW, "stopped: its process died 3 times at start")
+    RunBook(None, platform)._fail_windows(stop)  # type: ignore[arg-type]
+    standing = platform.journal.standing("hana", NOW)
+    assert standing is not None
+    assert (standing.state, standing.sentence) == ("failed", f"failed: {stop.sentence}")
+    assert [(told.event, told.persona_id) for told in platform.notices.latest()] == [("gave_up", "hana")]
+    platform.journal.start("nabiyam", NOW)
+    platform.journal.finish("nabiyam", NOW, "skipped", "skipped: 1 of 50 new samples")
+    RunBook(None, platform)._fail_windows(replace(stop, personas=frozenset({"nabiyam"})))  # type: ignore[arg-type]
+    assert getattr(platform.journal.standing("nabiyam", NOW), "state", None) == "skipped"
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_what_a_training_needs_of_a_gpu_counts_only_where_torch_would_use_one(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, cuda: bool
+) -> None:
+    monkeypatch.setattr("nabi.training.libraries.torch_knows_cuda", lambda: cuda)
+    personas = platform.settings.personas
+    (personas / "nabiyam.yaml").write_text("id: nabiyam\nname: nabiyam\nsystem_prompt: 짧게.\n")
+    book = RunBook(None, Platform(Settings(home=personas.parent, models_dir=ROOT / "models")))  # type: ignore[arg-type]
+    # The other one's file is broken, which it says in its own run.
+    needed = [book.gpu_bytes({"hana", "nabiyam"}, preset) for preset in ("low-memory", "high-quality")]
+    if cuda:
+        assert 0 < needed[0] < needed[1]  # type: ignore[operator]
+    else:
+        assert needed == [None, None]
