@@ -26,6 +26,8 @@ Entry = dict[str, Any]
 
 _EVERY_S = 0.5
 _OPEN, _SEALED = "open-", "sealed-"
+REFUSED = "refused-"
+"""How files begin that hold an entry which cannot be read, for people to look at; a deletion looks into them."""
 
 
 class Spool:
@@ -135,13 +137,38 @@ class Spool:
         # A last line without its end was being written when its process died: that answer never ended either.
         lines = [line for line in content.split(b"\n")[:-1] if line]
         try:
-            if lines:
-                self._take([json.loads(line) for line in lines])
+            self._take_lines(lines)
         except Exception as error:
             # Whatever it is: `drain` tells of it, the entries stay, and the other files are taken.
             return error
         path.unlink(missing_ok=True)
         return None
+
+    def _take_lines(self, lines: list[bytes]) -> None:
+        """Takes entries together; one that cannot be read (another version wrote it) is set apart, not its neighbours.
+
+        Otherwise it would be tried for ever, and whoever needs everything taken first would wait as long.
+        """
+        if not lines:
+            return
+        try:
+            self._take([json.loads(line) for line in lines])
+        except ValueError as error:
+            if len(lines) > 1:
+                for line in lines:
+                    self._take_lines([line])
+            else:
+                self._set_apart(lines[0], error)
+
+    def _set_apart(self, line: bytes, error: ValueError) -> None:
+        path = self._folder / f"{REFUSED}{time.time_ns()}-{secrets.token_hex(4)}.jsonl"
+        with path.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # Its kind only: the message of such an error quotes what was said.
+        logger.error("an answer's record cannot be read (%s); it lies in %s", type(error).__name__, path)
 
     def _watch(self) -> None:
         while not self._stop.wait(_EVERY_S):

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from nabi.conversations.erasure import Entry, Erasure, Traces
+from nabi.conversations.spool import REFUSED
 from nabi.conversations.words import Words
 from nabi.database.guard import guarded
 from nabi.database.scrub import scrub
@@ -116,6 +117,7 @@ def _finished(platform: Platform, erasure: Erasure) -> Forgotten:
 def _carry_out(platform: Platform, erasure: Erasure) -> Forgotten:
     erasures = platform.store.erasures
     traces = erasures.traces(erasure)
+    _clean_spool(platform, erasure)
     if erasure.state == "pending" and traces.conversation_ids:
         with _scratch(platform.settings.state / "forgetting") as scratch:
             traces = _with_dataset_rows(platform, traces)
@@ -129,6 +131,17 @@ def _carry_out(platform: Platform, erasure: Erasure) -> Forgotten:
     done = report_of(platform, erasures.finish(erasure))
     logger.info("request %d (%s) is finished: %d places", erasure.id, erasure.kind, len(done.entries))
     return done
+
+
+def _clean_spool(platform: Platform, erasure: Erasure) -> None:
+    """What a server could not put into the database. Of all else there nothing that is buried is taken in."""
+    if erasure.user_key is None:
+        return
+    folder = platform.settings.state / "spool"
+    for path in sorted(folder.glob(f"{REFUSED}*")):
+        if erasure.user_key.encode() in path.read_bytes():
+            platform.store.erasures.note(erasure, [Entry("state folder", f"spool/{path.name}", 1)])
+            path.unlink(missing_ok=True)
 
 
 def _with_dataset_rows(platform: Platform, traces: Traces) -> Traces:

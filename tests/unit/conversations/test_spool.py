@@ -137,6 +137,27 @@ def test_a_failing_disk_does_not_end_the_taking(tmp_path: Path, monkeypatch: pyt
     assert taken == [{"number": 1}]
 
 
+def test_an_entry_that_cannot_be_read_is_set_apart_and_its_neighbours_are_taken(tmp_path: Path) -> None:
+    taken: list[Entry] = []
+
+    def take(entries: list[Entry]) -> None:
+        if any(entry["number"] == 1 for entry in entries):
+            raise ValueError("another version wrote it: 비밀")
+        taken.extend(entries)
+
+    spool = Spool(tmp_path, take)
+    for number in range(3):
+        spool.put({"number": number})
+    spool.drain()
+    assert taken == [{"number": 0}, {"number": 2}]
+    [path] = tmp_path.iterdir()
+    assert path.name.startswith("refused-")
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.read_text() == '{"number":1}\n'
+    spool.drain()
+    assert len(taken) == 2
+
+
 def test_an_entry_that_nobody_can_take_keeps_none_of_the_others_waiting(tmp_path: Path) -> None:
     taken: list[Entry] = []
 

@@ -122,11 +122,17 @@ def test_a_withdrawal_stops_the_keeping_at_once(served: Served, http: httpx.Clie
 def test_a_deleted_user_is_gone_and_the_report_tells_it(served: Served, http: httpx.Client) -> None:
     http.put("/v1/consents/gone@example.com", json={"training": True}).raise_for_status()
     said = _chat(http, "gone@example.com", "나를 잊어 줘")
+    key = user_key("gone@example.com", load_or_create_key(served.platform.settings.state / "secrets" / "user.key"))
+    refused = [served.platform.settings.state / "spool" / f"refused-{number}.jsonl" for number in range(2)]
+    for path, whose in zip(refused, (key, "somebody else's"), strict=True):
+        path.write_text(json.dumps({"conversation": {"user_key": whose}}))
     told = http.delete("/v1/users/gone@example.com")
     assert told.status_code == 202
     number = told.json()["request"]
     done = _soon(lambda: (found := http.get(f"/v1/requests/{number}").json())["state"] == "done" and found)
     assert {"place": "database", "name": "conversations", "num": 1} in done["deleted"]
+    assert {"place": "state folder", "name": "spool/refused-0.jsonl", "num": 1} in done["deleted"]
+    assert [path.exists() for path in refused] == [False, True]
     assert served.platform.store.get(f"chat/{said['id']}") is None
     assert _kept(served, _chat(http, "gone@example.com")["id"]) is None
     assert http.get("/v1/requests/999999").status_code == 404
