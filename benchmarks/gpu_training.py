@@ -14,7 +14,8 @@ step to the end of its last.
     peft    PEFT's model over transformers' (bitsandbytes' NF4 with double quantisation, prepared as PEFT's guide says),
             a plain loop, all logits
 
-Peak memory is what torch allocated at most, beside it the estimate that decides (`nabi/training/memory.py`). With
+Peak memory is what torch allocated at most, after the first step and with the loading of the base, which may take more;
+beside it stands the estimate that decides (`nabi/training/memory.py`). With
 `--together N`, N adapters are also trained as one batch and one after another, and their losses compared. On a machine
 without a GPU it runs on the CPU, with the process's largest size as peak: `--shapes minute` tries that out in a minute.
 """
@@ -126,11 +127,12 @@ def measure(order: Order, case: str, together: int | None) -> dict[str, Any]:
     pairs = zip(nabi["losses"], peft["losses"], strict=True)
     nabi["apart from peft"] = max(abs(one - other) / other for one, other in pairs)
     print(f"\n{order.shape}, {case}, {order.rows} × {nabi['tokens']} tokens, r {order.r}: {nabi['held']}")
-    print("| way | peak, GiB | estimate, GiB | s a step | tokens/s |\n|---|---|---|---|---|")
+    print("| way | peak, GiB | with loading | estimate | s a step | tokens/s |\n|---|---|---|---|---|---|")
     for way, row in told.items():
         estimate = f"{row['estimate'] / GIB:.2f}" if "estimate" in row else ""
         rate = order.rows * row["tokens"] / row["step"]
-        print(f"| {way} | {row['peak'] / GIB:.2f} | {estimate} | {row['step']:.3f} | {rate:.0f} |", flush=True)
+        peaks = f"{row['peak'] / GIB:.2f} | {row['with loading'] / GIB:.2f}"
+        print(f"| {way} | {peaks} | {estimate} | {row['step']:.3f} | {rate:.0f} |", flush=True)
     again = "the same bits" if nabi["same bits"] else "other bits"
     print(f"losses apart by {nabi['apart from peft']:.1e} of them; trained again it has {again}", flush=True)
     return told | compare_together(replace(order, adapters=together)) if together else told
@@ -223,14 +225,13 @@ def job_of(order: Order, number: int, *, seed: int) -> TrainingJob:
     return training_job(folder, "adapter", PROMPT, RecipeChoice(), seed=seed, base=base, models=models, recipe=recipe)
 
 
-def train(jobs: Sequence[TrainingJob], at_once: int) -> tuple[list[TrainingResult], list[float]]:
-    """The results, and the moments at which steps ended."""
-    moments: list[float] = []
+def train(jobs: Sequence[TrainingJob], at_once: int, steps: Steps) -> list[TrainingResult]:
+    """The adapters of these jobs, one after another or so many as one batch."""
     ends: dict[int, TrainingResult | NabiError] = {}
 
     def on_progress(_place: int, _share: float, message: str) -> None:
         if message.startswith("step "):
-            moments.append(time.perf_counter())
+            steps.ended()
 
     train_adapters(jobs, on_progress, ends.__setitem__, at_once=at_once)
     results: list[TrainingResult] = []
@@ -239,22 +240,56 @@ def train(jobs: Sequence[TrainingJob], at_once: int) -> tuple[list[TrainingResul
         if isinstance(outcome, NabiError):
             raise outcome
         results.append(outcome)
-    return results, moments
+    return results
+
+
+class Steps:
+    """When steps ended, and how much memory was taken until the first one and afterwards."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+        self._first = 0
+
+    def ended(self) -> None:
+        self.moments.append(time.perf_counter())
+        if not self._first:
+            self._first = _peak_bytes()
+            _forget_peak()
+
+    def peaks(self) -> dict[str, int]:
+        later = _peak_bytes()
+        return {"peak": later, "with loading": max(self._first, later)}
+
+
+def _peak_bytes() -> int:
+    """What torch had on the GPU at most; without one, this process's largest size."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _forget_peak() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def with_nabi(order: Order) -> dict[str, Any]:
     jobs = [job_of(order, number, seed=SEED) for number in range(2)]
-    (first, again), moments = train(jobs, at_once=1)
+    steps = Steps()
+    first, again = train(jobs, 1, steps)
     manifest = json.loads((first.adapter_dir / "manifest.json").read_text(encoding="utf-8"))["arguments"]
     tokens = first.num_tokens // first.num_samples
     shape = read_shape(resolve_base("base", Path(order.folder)))
     assert shape is not None
     device = pick_device()
     need = memory_needed(shape, jobs[0].recipe, device=device, four_bit=manifest["four_bit"], tokens=tokens)
-    return {
-        "peak": peak_bytes(),
+    return steps.peaks() | {
         "estimate": need.total,
-        "step": (moments[order.steps - 1] - moments[0]) / (order.steps - 1),
+        "step": (steps.moments[order.steps - 1] - steps.moments[0]) / (order.steps - 1),
         "losses": [loss for _, loss in first.losses],
         "tokens": tokens,
         "held": f"{'4 bits' if manifest['four_bit'] else manifest['precision']} on {device}",
@@ -265,10 +300,10 @@ def with_nabi(order: Order) -> dict[str, Any]:
 def with_several(order: Order) -> dict[str, Any]:
     at_once = order.adapters if order.way == "many" else 1
     jobs = [job_of(order, number, seed=SEED + number) for number in range(order.adapters)]
-    results, moments = train(jobs, at_once)
-    return {
-        "peak": peak_bytes(),
-        "seconds": moments[-1] - moments[0],
+    steps = Steps()
+    results = train(jobs, at_once, steps)
+    return steps.peaks() | {
+        "seconds": steps.moments[-1] - steps.moments[0],
         "losses": [[loss for _, loss in result.losses] for result in results],
         "together": [result.together for result in results],
     }
@@ -305,7 +340,7 @@ def with_peft(order: Order) -> dict[str, Any]:
     model.train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=job.recipe.learning_rate, weight_decay=0)
-    moments: list[float] = []
+    steps = Steps()
     losses: list[float] = []
     for step in range(order.steps):
         with multiplying(base):
@@ -317,22 +352,12 @@ def with_peft(order: Order) -> dict[str, Any]:
         optimiser.step()
         optimiser.zero_grad()
         losses.append(loss.item())
-        moments.append(time.perf_counter())
-    return {
-        "peak": peak_bytes(),
-        "step": (moments[-1] - moments[0]) / (order.steps - 1),
+        steps.ended()
+    return steps.peaks() | {
+        "step": (steps.moments[-1] - steps.moments[0]) / (order.steps - 1),
         "losses": losses,
         "tokens": sum(len(sample.input_ids) for sample in told) // len(told),
     }
-
-
-def peak_bytes() -> int:
-    """What torch had on the GPU at most; without one, this process's largest size."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 WAYS: dict[str, Callable[[Order], dict[str, Any]]] = {
