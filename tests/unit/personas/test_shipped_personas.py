@@ -10,6 +10,8 @@ import pytest
 
 from nabi.personas.load import load_personas
 from nabi.personas.model import Persona
+from nabi.training.base_model import BaseRef
+from nabi.training.recipe import lora_config, resolve_recipe
 
 PERSONAS = load_personas(Path(__file__).parents[3] / "personas")
 AGENTS = ("rag", "citizen-support", "document-writing", "legal-research", "data-analysis", "review")
@@ -42,6 +44,22 @@ def test_the_search_assistant_holds_out_a_tenth_and_uses_what_was_retrieved() ->
     """D4, also 4-bit LoRA, and D2."""
     persona = PERSONAS["search-assistant"]
     assert (persona.evaluation.holdout_share, persona.recipe.four_bit, persona.uses_facts) == (0.1, True, True)
+
+
+def test_over_a_real_base_each_persona_is_trained_with_what_its_requirement_says() -> None:
+    """What comes out of defaults, preset and file; the shipped base's own recipe stands above them."""
+    real = BaseRef(name="Qwen/Qwen2.5-3B-Instruct", source="Qwen/Qwen2.5-3B-Instruct", revision="a" * 40)
+    recipes = {name: resolve_recipe(persona.recipe, real) for name, persona in PERSONAS.items()}
+    for name in ("nabiyam", *AGENTS):
+        recipe, (dropout, rate) = recipes[name], (0.1, 1e-4) if name == "nabiyam" else (0.05, 2e-4)  # A3 and E3
+        assert (recipe.r, recipe.alpha, recipe.dropout, recipe.learning_rate) == (16, 32, dropout, rate), name
+    for name in AGENTS:
+        lora = lora_config(recipes[name])
+        assert (lora.r, lora.lora_alpha, lora.lora_dropout, lora.target_modules) == (16, 32, 0.05, {"q_proj", "v_proj"})
+        assert recipes[name].samples_a_step == 4 * recipes[name].batch_size
+    for name in ("speaker-kim-cheolsu", "speaker-lee-younghee"):  # B4
+        recipe = recipes[name]
+        assert (recipe.four_bit, recipe.r, recipe.epochs, recipe.batch_size) == (True, 16, 3, 4), name
 
 
 def test_characters_forbid_words_and_learn_no_facts() -> None:
