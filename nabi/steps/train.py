@@ -11,14 +11,14 @@ from pathlib import Path
 from nabi.datasets.files import read_samples
 from nabi.datasets.snapshot import PREFERENCES
 from nabi.datasets.split import drawn
-from nabi.errors import NabiError
+from nabi.errors import ModelError, NabiError
 from nabi.personas.model import Persona, Preset
 from nabi.provenance import code_commit, lock_digest
 from nabi.steps.ahead import MEASURING, importing
 from nabi.steps.guard import uses_words
 from nabi.steps.past import past_of
 from nabi.steps.window import Candidate, Snapshot
-from nabi.training.adapter import library_versions, read_manifest
+from nabi.training.adapter import library_versions, read_manifest, verify_adapter
 from nabi.training.base_model import BaseRef, resolve_base
 from nabi.training.checkpoint import Every
 from nabi.training.recipe import Recipe, resolve_recipe
@@ -143,12 +143,21 @@ def training_job(platform: Platform, persona: Persona, snapshot: Snapshot, prese
 
 
 def _make_room(job: TrainingJob) -> None:
-    """Remove what an earlier try of the window left in the job's place: another recipe's adapter, or other code's.
+    """Remove what an earlier try of the window left there: an adapter with another recipe, of other code, or damaged.
 
     No version was made of it, else its folder had been moved; nothing could ever become of it.
     """
-    if job.out_dir.exists() and (differing := differing_from(job)):
-        logger.info("trains %s anew: what was there differs in %s", job.out_dir.name, ", ".join(differing))
+    if not job.out_dir.exists():
+        return
+    base = resolve_base(job.base_model, job.models_dir)
+    try:
+        verify_adapter(job.out_dir, base)
+    except ModelError as error:
+        why = error.what
+    else:
+        why = ", ".join(differing_from(job))
+    if why:
+        logger.info("trains %s anew, since what was there cannot be taken: %s", job.out_dir.name, why)
         shutil.rmtree(job.out_dir)
 
 

@@ -17,7 +17,7 @@ from nabi.steps import bootstrap, collect, snapshot, train
 from nabi.steps.reproduce import reproduce
 from nabi.steps.train import JOB_RECORD, train_candidate, training_job
 from nabi.steps.window import Snapshot, Window
-from nabi.training.adapter import read_manifest
+from nabi.training.adapter import WEIGHTS, read_manifest
 from nabi.training.progress import no_progress
 from nabi.training.train import train_adapter
 from nabi.wiring import Platform
@@ -118,9 +118,24 @@ def test_what_an_earlier_try_left_in_the_way_is_trained_anew(
     assert earlier.adapter_dir == job.out_dir
     with caplog.at_level(logging.INFO, logger="nabi.progress"):
         candidate = train_candidate(platform, taken, None, no_progress)
-    assert "anew: what was there differs in commit, arguments" in caplog.text
+    assert "anew, since what was there cannot be taken: commit, arguments" in caplog.text
     assert candidate.digest != earlier.digest
     assert not job.out_dir.exists(), "it was moved to where its version is kept"
+
+
+def test_a_damaged_adapter_of_an_earlier_try_is_trained_anew(
+    platform: Platform, champion: tuple[str, Snapshot], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, taken = champion
+    choose(platform, "{preset: low-memory, epochs: 1}")
+    job = training_job(platform, platform.persona(PERSONA), taken, None)
+    whole = train_adapter(job, no_progress)
+    weights = job.out_dir / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with caplog.at_level(logging.INFO, logger="nabi.progress"):
+        candidate = train_candidate(platform, taken, None, no_progress)
+    assert "cannot be taken: the file was changed after the training" in caplog.text
+    assert candidate.digest == whole.digest
 
 
 def test_another_try_of_a_pass_may_have_another_recipe_and_its_run_tells_both(
