@@ -50,7 +50,7 @@ class Hosting:
         self._failed: dict[str, tuple[float, Exception]] = {}
         self._has_started = False
         self._champions: frozenset[str] = frozenset()
-        self._personas_read: tuple[Any, Mapping[str, Persona]] = (None, {})
+        self._personas_read: tuple[Any, Mapping[str, Persona | ConfigError]] = (None, {})
         self.table = RouteTable(self._wanted, self._prepare)
 
     def start(self) -> None:
@@ -152,7 +152,9 @@ class Hosting:
     def _wanted(self) -> Wanted:
         live, trials = self.platform.ledger.all_live(), self.platform.rollouts.all_running()
         wanted = {
-            persona_id: self._wanted_route(persona, live.get(persona_id), trials.get(persona_id))
+            persona_id: persona
+            if isinstance(persona, ConfigError)
+            else self._wanted_route(persona, live.get(persona_id), trials.get(persona_id))
             for persona_id, persona in self._personas().items()
         }
         self._champions = _adapters_of(route for route in wanted.values() if isinstance(route, Route))
@@ -182,12 +184,15 @@ class Hosting:
         personas = self._personas()
         if persona_id not in personas:
             raise _unknown(name, self.table.routes)
+        persona = personas[persona_id]
+        if isinstance(persona, ConfigError):
+            raise persona
         try:
             folder = self._folder(name)
         except ConfigError as error:
             raise UnknownModel(error.what, fix=error.fix) from error
         digest = read_manifest(folder).weights_sha256
-        return Route(personas[persona_id], self.platform.base(personas[persona_id]), Adapter(name, digest, folder))
+        return Route(persona, self.platform.base(persona), Adapter(name, digest, folder))
 
     def _folder(self, name: str) -> Path:
         """An adapter's files on this machine; fetched from the artifact store when they are not here."""
@@ -198,13 +203,19 @@ class Hosting:
         registry = self.platform.registry
         return registry.folder_of(registry.version(name))
 
-    def _personas(self) -> Mapping[str, Persona]:
-        """The declared personas; read again only when a file changed."""
+    def _personas(self) -> Mapping[str, Persona | ConfigError]:
+        """The declared personas, or what is wrong with a file; read again only when a file changed."""
         folder = self.platform.settings.personas
         files = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.y*ml"))
         if self._personas_read[0] != files:
-            self._personas_read = (files, self.platform.personas())
+            self._personas_read = (files, {one: self._declared(one) for one in self.platform.persona_ids()})
         return self._personas_read[1]
+
+    def _declared(self, persona_id: str) -> Persona | ConfigError:
+        try:
+            return self.platform.persona(persona_id)
+        except ConfigError as error:
+            return error
 
 
 def _adapters_of(routes: Iterable[Route]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from nabi.conversations.records import Frozen, Moment
-from nabi.personas.model import Persona
+from nabi.errors import ConfigError
 from nabi.registry.progress import Progress
 from nabi.registry.regression import Measured
 from nabi.registry.rollouts import Rollout
@@ -46,7 +46,8 @@ class Standing(Frozen):
         champion: the live version; None while the bare base answers.
         previous: what a rollback puts back. `barred`: why that must not be live again.
         new_samples: conversations that nothing was learned from yet; `needed` of them start a training.
-        last_window: what the newest window ended with, in words; `failed`: whether it did.
+        last_window: what the newest window ended with, in words, or what is wrong with the persona's file; `failed`:
+            whether it did, or something is.
         doing: the pass that is under way.
     """
 
@@ -59,7 +60,7 @@ class Standing(Frozen):
     barred: str | None
     trial: Trial | None
     new_samples: int
-    needed: int
+    needed: int | None
     last_window: str | None
     failed: bool
     doing: Doing | None
@@ -107,7 +108,7 @@ class Details(Standing):
 def standings(platform: Platform) -> list[Standing]:
     """Every persona, in the order of their ids."""
     trials, now = platform.rollouts.all_running(), datetime.now(UTC)
-    return [_standing(platform, persona, trials.get(persona.id), now) for persona in platform.personas().values()]
+    return [_standing(platform, persona_id, trials.get(persona_id), now) for persona_id in platform.persona_ids()]
 
 
 def details(platform: Platform, persona_id: str) -> Details:
@@ -116,8 +117,9 @@ def details(platform: Platform, persona_id: str) -> Details:
     Raises:
         ConfigError: there is none of that id.
     """
-    persona = platform.persona(persona_id)
-    stands = _standing(platform, persona, platform.rollouts.running(persona_id), datetime.now(UTC))
+    if persona_id not in platform.persona_ids():
+        platform.persona(persona_id)  # says so, and who is meant perhaps
+    stands = _standing(platform, persona_id, platform.rollouts.running(persona_id), datetime.now(UTC))
     # The version before may be on trial again; it is shown once.
     roles = {stands.previous: "previous", stands.champion: "champion"}
     if stands.trial is not None:
@@ -161,23 +163,27 @@ def changes(platform: Platform, persona_id: str) -> list[Change]:
     return sorted([*live, *trials], key=lambda change: change.at)
 
 
-def _standing(platform: Platform, persona: Persona, trial: Rollout | None, now: datetime) -> Standing:
-    live = platform.ledger.live(persona.id)
-    newest = platform.journal.latest(persona.id, num=1)
+def _standing(platform: Platform, persona_id: str, trial: Rollout | None, now: datetime) -> Standing:
+    try:
+        persona, problem = platform.persona(persona_id), None
+    except ConfigError as error:
+        persona, problem = None, str(error)
+    live = platform.ledger.live(persona_id)
+    newest = platform.journal.latest(persona_id, num=1)
     return Standing(
-        persona=persona.id,
-        name=persona.name,
-        base=persona.base_model or platform.settings.base_model,
+        persona=persona_id,
+        name=persona.name if persona else persona_id,
+        base=(persona and persona.base_model) or platform.settings.base_model,
         champion=live.champion if live else None,
         since=live.since if live else None,
         previous=live.previous if live else None,
         barred=platform.rollouts.why_barred(live.previous) if live and live.previous else None,
         trial=_trial(trial) if trial else None,
-        new_samples=platform.store.counts(persona.id, now).num_unlearned,
-        needed=persona.limits.min_new_samples,
-        last_window=newest[0].sentence or newest[0].state if newest else None,
-        failed=bool(newest) and newest[0].state == "failed",
-        doing=_doing(platform.progress.of(persona.id)),
+        new_samples=platform.store.counts(persona_id, now).num_unlearned,
+        needed=persona.limits.min_new_samples if persona else None,
+        last_window=problem or (newest[0].sentence or newest[0].state if newest else None),
+        failed=problem is not None or (bool(newest) and newest[0].state == "failed"),
+        doing=_doing(platform.progress.of(persona_id)),
     )
 
 

@@ -184,7 +184,7 @@ function drawAll(texts) {
       make("td", [it.champion || texts.base, make("small", it.since ? texts.since(moment(it.since)) : it.base)]),
       make("td", [it.previous || texts.none, make("small", it.barred || "")]),
       make("td", it.trial ? texts.of(it.trial) : texts.none),
-      make("td", `${it.new_samples} / ${it.needed}`),
+      make("td", `${it.new_samples} / ${it.needed ?? "?"}`),
       make("td", it.doing ? progress(texts, it.doing) : it.last_window || texts.never),
     ]);
     row.lastChild.classList.toggle("failed", it.failed && !it.doing);

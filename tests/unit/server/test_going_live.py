@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from served_home import make_home, put_live, serving
@@ -229,3 +230,30 @@ def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(
             time.sleep(0.1)
         assert "was registered with digest 000000000000" in broken["mari"]
         assert client.chat.completions.create(model="mari", messages=ASK, max_tokens=4).model == "mari--v1"
+
+
+def test_a_broken_persona_file_holds_up_nobody_elses_deployment(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any
+) -> None:
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    adapter_dir, digest = trained_adapter[1].adapter_dir, trained_adapter[1].digest
+    for persona_id in ("mari", "nabiyam"):
+        put_live(platform, f"{persona_id}--v1", adapter_dir, digest)
+    with serving(platform) as url:
+        headers = {"Authorization": f"Bearer {(platform.settings.state / 'secrets' / 'operator.token').read_text()}"}
+        client = httpx.Client(base_url=f"{url}/v1", headers=headers, timeout=60)
+        (platform.settings.personas / "nabiyam.yaml").write_text("id: [")
+        put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
+        deadline = time.monotonic() + 20
+        while (live := client.get("/live").json())["routes"]["mari"]["adapter"] != "mari--v2" or not live["broken"]:
+            assert time.monotonic() < deadline, live
+            time.sleep(0.1)
+        # What is loaded goes on, and the mistake is told where an operator looks.
+        assert live["routes"]["nabiyam"]["adapter"] == "nabiyam--v1"
+        assert "is not plain YAML" in live["broken"]["nabiyam"]
+        shown = {row["persona"]: row for row in client.get("/personas").json()}
+        assert (shown["nabiyam"]["failed"], shown["nabiyam"]["champion"]) == (True, "nabiyam--v1")
+        assert "nabiyam.yaml" in shown["nabiyam"]["last_window"]
+        assert client.get("/personas/nabiyam").json()["measures"][0]["version"] == "nabiyam--v1"
+        assert client.get("/personas/nobody").status_code == 400
+    platform.database.close()
