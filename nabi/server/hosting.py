@@ -170,7 +170,7 @@ class Hosting:
             return error
 
     def _candidate_folder(self, name: str) -> Path:
-        """As `_folder`; for one that is nowhere, where it should be: making it ready says so, and its champion goes on."""
+        """As `_folder`; where it should be, if it is nowhere: making it ready says so, and its champion goes on."""
         try:
             return self._folder(name)
         except NabiError:
