@@ -166,10 +166,17 @@ class Hosting:
             adapter = Adapter(live.champion, live.digest, self._folder(live.champion)) if live else None
             if trial is None or (adapter and adapter.name == trial.candidate):
                 return Route(persona, base, adapter)
-            candidate = Adapter(trial.candidate, trial.digest, self._folder(trial.candidate))
+            candidate = Adapter(trial.candidate, trial.digest, self._candidate_folder(trial.candidate))
             return Route(persona, base, adapter, candidate, trial.share)
         except NabiError as error:
             return error
+
+    def _candidate_folder(self, name: str) -> Path:
+        """As `_folder`; where it should be, if it is nowhere: making it ready says so, and its champion goes on."""
+        try:
+            return self._folder(name)
+        except NabiError:
+            return self._local(name)
 
     def _prepare(self, route: Route) -> None:
         engine = self._engine_when_ready(route.base)
@@ -196,12 +203,14 @@ class Hosting:
 
     def _folder(self, name: str) -> Path:
         """An adapter's files on this machine; fetched from the artifact store when they are not here."""
-        persona_id, _number = parse_version_name(name)
-        local = self.platform.settings.adapters / persona_id / name
+        local = self._local(name)
         if local.is_dir():
             return local
         registry = self.platform.registry
         return registry.folder_of(registry.version(name))
+
+    def _local(self, name: str) -> Path:
+        return self.platform.settings.adapters / parse_version_name(name)[0] / name
 
     def _personas(self) -> Mapping[str, Persona | ConfigError]:
         """The declared personas, or what is wrong with a file; read again only when a file changed."""

@@ -136,12 +136,21 @@ class RouteTable:
             if persona_id not in self._broken:
                 logger.error("%s cannot be served as it should: %s", persona_id, problem)
             broken[persona_id] = problem
-            if before is not None:
+            if isinstance(route, Route) and (alone := self._without_candidate(route, before)) is not None:
+                routes[persona_id] = alone
+            elif before is not None:
                 routes[persona_id] = before
         with self._replacing:
             if look > self._newest_look:
                 self._newest_look = look
                 self._routes, self._broken = MappingProxyType(routes), MappingProxyType(broken)
+
+    def _without_candidate(self, route: Route, before: Route | None) -> Route | None:
+        """The route with its champion alone: a candidate that cannot be loaded must not keep that from answering."""
+        if route.candidate is None:
+            return None
+        alone = replace(route, candidate=None, share=0)
+        return alone if self._problem(alone, before) is None else None
 
     def _problem(self, route: Route, before: Route | None) -> NabiError | None:
         """Makes a route ready where it differs from the one in force; why that failed."""

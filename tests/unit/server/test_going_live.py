@@ -257,3 +257,17 @@ def test_a_broken_persona_file_holds_up_nobody_elses_deployment(
         assert client.get("/personas/nabiyam").json()["measures"][0]["version"] == "nabiyam--v1"
         assert client.get("/personas/nobody").status_code == 400
     platform.database.close()
+
+
+def test_after_a_restart_a_candidate_that_is_gone_keeps_its_champion_from_nothing(
+    tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], empty_mlflow: Path
+) -> None:
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
+    shutil.copyfile(empty_mlflow, platform.settings.state / "mlflow.db")
+    platform.rollouts.start("mari", "mari--v2", "0" * 64, 100, who="a test", why="a test")
+    with serving(platform) as url:
+        token = (platform.settings.state / "secrets" / "operator.token").read_text()
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
+        assert client.chat.completions.create(model="mari", messages=ASK, max_tokens=4).model == "mari--v1"
+        assert client.get("/live", cast_to=dict)["broken"] == {"mari": "the adapter has no manifest"}

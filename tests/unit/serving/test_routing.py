@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from nabi.errors import ModelError, NabiError, TransientError
@@ -66,6 +67,30 @@ def test_what_cannot_be_made_ready_leaves_the_old_route_in_force() -> None:
     world.damaged = set()
     world.table.refresh()
     assert world.served_by() == "nabiyam--v2"
+    assert not world.table.broken
+
+
+def test_a_candidate_that_cannot_be_loaded_keeps_its_champion_from_nothing() -> None:
+    world = World()
+    broken: set[str] = {"nabiyam--v3"}
+
+    def prepare(route: Route) -> None:
+        for adapter in route.adapters:
+            if adapter.name in broken:
+                raise ModelError("the file was changed")
+
+    world.table._prepare = prepare
+    tried = _route("nabiyam--v3").adapter
+    world.live = replace(_route("nabiyam--v1"), candidate=tried, share=100)
+    world.table.refresh()  # as after a restart: nothing was in force before
+    assert world.table.routes["nabiyam"] == _route("nabiyam--v1")
+    assert "changed" in world.table.broken["nabiyam"].what
+    world.live = replace(_route("nabiyam--v2"), candidate=tried, share=100)
+    world.table.refresh()
+    assert world.table.routes["nabiyam"] == _route("nabiyam--v2")
+    broken.clear()
+    world.table.refresh()
+    assert world.table.routes["nabiyam"] == world.live
     assert not world.table.broken
 
 
