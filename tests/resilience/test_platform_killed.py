@@ -187,13 +187,13 @@ def test_a_planned_stop_counts_no_crash_however_its_run_ends(up: SmallPlatform, 
 
 def test_a_backfill_repeats_the_window_that_failed_and_nothing_else(up: SmallPlatform, nabi: Platform) -> None:
     up.start("worker", "control")
-    start, first, second = (NOON - timedelta(hours=hours) for hours in (24, 18, 12))
+    start, first, second = (NOON - timedelta(hours=hours) for hours in (24, 12, 0))
     persona = nabi.persona("past")
     base = Path(persona.base_model)
 
     def past(end: datetime, *options: str, expect: int = 0) -> str:
         span = ("--from", start.isoformat(), "--to", end.isoformat())
-        told = up.nabi("backfill", *span, "--persona", "past", *options, expect=expect)
+        told = up.nabi("backfill", *span, "--every", "12h", "--persona", "past", *options, expect=expect)
         return " ".join(told.split())
 
     def decided() -> dict[datetime, str]:
@@ -220,8 +220,8 @@ def test_a_backfill_repeats_the_window_that_failed_and_nothing_else(up: SmallPla
     windows = nabi.journal.latest("past", 1000)
     assert set(runs) < set(nabi.tracker.runs_of("past"))
     assert len({window.mlflow_run_id for window in windows}) == len(windows) == 2
-    # Each window saw only what existed when it ended: ten conversations in six hours.
-    assert [window.figures["num_new"] for window in sorted(windows, key=lambda one: one.as_of)] == [10, 20]
+    # Each window saw only what existed when it ended: twenty conversations in half a day.
+    assert [window.figures["num_new"] for window in sorted(windows, key=lambda one: one.as_of)] == [20, 40]
 
     history, live = nabi.ledger.history("past"), decided()
     assert "1 windows queued" in past(first, "--replay")
