@@ -224,12 +224,12 @@ def prefect_client(up: SmallPlatform) -> Iterator[Any]:
         yield client
 
 
-def wait_until(holds: Callable[[], Any], seconds: float, what: str = "") -> float:
+def wait_until(holds: Callable[[], Any], seconds: float, what: str = "", look_every: float = 0.2) -> float:
     """Waits for something to be true; how long it took."""
     begun = time.monotonic()
     while not holds():
         assert time.monotonic() - begun < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
+        time.sleep(look_every)
     return time.monotonic() - begun
 
 
