@@ -89,7 +89,7 @@ WINDOWS = (
         ("no consent", "no consent", "missing consent", "no guardian", "withdrawn", "laughter", "cut off", "no answer"),
     ),
     Window(
-        4, _at(2, 0, 5), _at(2, 5, 55), 160, "operator", NIGHT_KINDS,
+        4, _at(2, 0, 5), _at(2, 5, 55), 400, "operator", NIGHT_KINDS,
         ("no consent", "no consent", "no consent", "missing consent", "missing consent", "no guardian", "no guardian",
          "withdrawn", "laughter", "cut off", "cut off", "no answer"),
     ),

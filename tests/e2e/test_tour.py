@@ -81,7 +81,7 @@ def test_thin_logs_are_filled_up_and_the_first_adapter_beats_the_base(windows: l
     first = windows[0]
     assert first["state"] == "deployed"
     assert first["adapter"] == "nabiyam--v1"
-    assert first["new"] == 600
+    assert first["new"] == 900
     assert "over base" in first["why"]
 
 
@@ -102,7 +102,7 @@ def test_new_kinds_of_conversations_are_learned_and_deployed(windows: list[dict[
     fourth = windows[3]
     assert fourth["state"] == "deployed"
     assert fourth["adapter"] == "nabiyam--v3"
-    assert fourth["new"] == 255  # nor does a rejected candidate
+    assert fourth["new"] == 493  # nor does a rejected candidate
     assert float(fourth["gain"].strip("%+")) >= 5
 
 

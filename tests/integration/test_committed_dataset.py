@@ -39,7 +39,7 @@ def test_a_fresh_installation_makes_the_committed_version(platform: Platform) ->
     made = snapshot_of_window_1(platform)
     assert made.version == committed["md5"]
     assert yaml.safe_load((platform.settings.home / "datasets.dvc").read_text())["outs"][0] == committed
-    assert (made.num_train, made.num_holdout, made.num_anchors) == (597, 3, 110)
+    assert (made.num_train, made.num_holdout, made.num_anchors) == (897, 3, 110)
 
 
 def test_the_feature_report_and_the_card_are_in_mlflow(platform: Platform) -> None:

@@ -39,7 +39,6 @@ DEFAULT_THREADS = 2
 
 RECIPE: dict[str, Any] = {
     "learning_rate": 4e-3,
-    "continued_rate": 0.5,
     "epochs": 4,
     "batch_size": 8,
     "gradient_accumulation": 1,

@@ -58,11 +58,11 @@ def test_script_makes_the_shipped_files_again(tmp_path: Path) -> None:
 
 
 def test_usable_conversations_are_thin_then_few_then_many(curated: dict[int, Curated]) -> None:
-    assert [len(curated[n].kept) for n in WINDOWS] == [12, 25, 70, 160]
+    assert [len(curated[n].kept) for n in WINDOWS] == [12, 25, 70, 398]
 
 
 def test_each_window_has_rows_that_must_not_be_used(curated: dict[int, Curated]) -> None:
-    assert [len(curated[n].refused) for n in WINDOWS] == [2, 4, 8, 12]
+    assert [len(curated[n].refused) for n in WINDOWS] == [2, 4, 8, 14]
     reasons = {refusal.reason for n in WINDOWS for refusal in curated[n].refused}
     assert {"consent", "quality", "incomplete"} <= reasons
 

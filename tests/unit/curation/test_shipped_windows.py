@@ -11,7 +11,7 @@ from nabi.curation.chain import curate, recheck
 from nabi.personas.model import Persona
 
 ROOT = Path(__file__).parents[3]
-USABLE = {1: 12, 2: 25, 3: 70, 4: 160}
+USABLE = {1: 12, 2: 25, 3: 70, 4: 398}
 
 
 def test_the_four_windows_keep_their_usable_conversations(
