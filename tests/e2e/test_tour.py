@@ -163,4 +163,4 @@ def test_every_dataset_version_checks_out_again(
     for row in installation.json("datasets", "list", "nabiyam"):
         folder = Path(installation.nabi("datasets", "checkout", row["dataset"], "--persona", "nabiyam").strip())
         assert sum(1 for _ in (folder / "train.jsonl").open()) > 400
-    assert "| nabiyam | 710 | 100.0% | 547 | 53 | 110 |" in installation.nabi("datasets", "card")
+    assert "| nabiyam | 1,010 | 100.0% | 784 | 116 | 110 |" in installation.nabi("datasets", "card")
