@@ -146,7 +146,7 @@ def test_after_three_deaths_at_one_step_it_stops_says_so_and_tells_a_person(up: 
             for process in up.flow_processes():
                 process.kill()
             _wait_for_crashes(nabi, run, number)
-        wait_until(lambda: state_of(client, run).is_final(), 20 * PATIENCE, "it is given up")
+        wait_until(lambda: _has_ended(client, run), 20 * PATIENCE, "it is given up")
         state = state_of(client, run)
     assert (state.name, state.type.value) == ("GaveUp", "FAILED")
     assert state.message.startswith(f"stopped: its process died {MAX_CRASHES} times at bot: train. ")
@@ -246,12 +246,14 @@ def _kill_at(up: SmallPlatform, nabi: Platform, run: Any, step: str, parts: Sequ
 
 
 def _wait_for_the_end(client: Any, run: Any) -> None:
-    def ended() -> bool:
-        state = state_of(client, run)
-        return bool(state.is_final() and not state.is_crashed())  # a crashed one goes on
-
-    wait_until(ended, 300 * PATIENCE, "it ends")
+    wait_until(lambda: _has_ended(client, run), 300 * PATIENCE, "it ends")
     assert state_of(client, run).is_completed(), state_of(client, run)
+
+
+def _has_ended(client: Any, run: Any) -> bool:
+    """A crashed one, final to Prefect, goes on or is given up."""
+    state = state_of(client, run)
+    return bool(state.is_final() and not state.is_crashed())
 
 
 def _at(nabi: Platform, run: Any, step: str) -> bool:
