@@ -25,11 +25,11 @@ run: setup ## from thin logs to a chatbot that improved itself: four windows of 
 up: setup ## the whole platform on this machine: servers, worker, schedules
 	@$(BIN)/nabi up
 
-# Two files at a time: many tests wait for servers and child processes. The longest file, the tour, is the first.
+# Three files at a time on two cores: many tests wait for servers and child processes. The longest come first.
 test: setup ## the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-resilience: setup ## the long forms: hundreds of kills at random points (about half an hour)
+resilience: setup ## the long forms: hundreds of kills (hours; NABI_ROUNDS=1 is a part)
 	NABI_LONG=1 $(BIN)/python -m pytest -s -o timeout=7200 tests/resilience
 
 check: lint types imports ## lint, types and the direction of imports

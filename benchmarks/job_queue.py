@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/job_queue.py [--jobs 50]
 
 The jobs are runs of the loop whose window was decided before, so what is timed is the queue, the worker and the guards
-of a run. Beside it as many empty flows on plain Prefect: same server, worker and slots, no control loop and no kill.
+of a run. Beside it as many empty flows on plain Prefect: same server, worker and slots, runs started as its worker does
+by itself, no control loop and no kill.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def time_plain(up: SmallPlatform, client: Any, folder: Path, num: int) -> float:
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}],
         work_pool_name=POOL,
         work_queue_name=NORMAL,
+        job_variables={"command": None},  # not the pool's, which is ours
     )
     ids = [client.create_flow_run_from_deployment(deployment).id for _ in range(num)]
     begun = time.monotonic()

@@ -134,8 +134,7 @@ def time_platform(home: Path) -> dict[str, float]:
     environment = {**os.environ, **_environment(home)}
     ingest = [sys.executable, "-m", "nabi.cli", "ingest", str(LOG)]
     subprocess.run(ingest, env=environment, check=True, capture_output=True)
-    threads = str(os.cpu_count() or 1)
-    settings = {**_environment(home), "NABI_THREADS": threads, "OMP_NUM_THREADS": threads}
+    settings = {**_environment(home), "NABI_THREADS": None, "OMP_NUM_THREADS": None}  # as `nabi up` leaves them
     subprocess.run([sys.executable, "-c", EARLIER_PASSES], env=environment, check=True)
     with small_platform(home, **settings) as up, prefect_client(up) as client:
         up.start("control", "worker")

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -20,13 +21,15 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from flows.work_pool import POOL
 from nabi.control.decide import decide
 from nabi.control.runs import Situation
-from nabi.errors import LeaseLost, NabiError, TransientError
+from nabi.errors import LeaseLost, TransientError
 from nabi.registry.leases import control_lease
+from nabi.repeating import Repeating
 from nabi.resources.monitor import Monitor
 from nabi.resources.processes import this_process
 from nabi.resources.sensors import read_resources
 from nabi.steps.notify import deliver_notices
 from nabi.wiring import Platform, get_platform
+from tasks.broken_off import BrokenOff
 from tasks.runs import RunBook
 
 logger = logging.getLogger("nabi.control")
@@ -48,6 +51,7 @@ class ControlLoop:
         self._client = client
         self._platform = platform
         self._book = RunBook(client, platform)
+        self._broken_off = BrokenOff(self._book)
         self._monitor = monitor
 
     def tick(self) -> int:
@@ -60,6 +64,7 @@ class ControlLoop:
         actions = decide(runs, self._situation())
         for action in actions:
             self._book.carry_out(action)
+        self._broken_off.end(runs)
         return len(actions)
 
     def _situation(self) -> Situation:
@@ -99,16 +104,9 @@ def run(beat: Path, ended: threading.Event) -> None:
             beat.touch()
 
 
-def tell_people(platform: Platform, ended: threading.Event) -> None:
-    """Delivers notices until `ended` is set. Beside the loop, which must not wait for a receiver that is away.
-
-    Nothing that a person may have to mend ends it: then most of all there is something to tell.
-    """
-    while not ended.wait(TELL_SECONDS):
-        try:
-            deliver_notices(platform)
-        except NabiError as error:
-            logger.warning("cannot deliver notices now: %s", error)
+def telling(platform: Platform) -> Repeating:
+    """Delivers notices beside the loop, which must not wait for a receiver that is away."""
+    return Repeating("notices", partial(deliver_notices, platform), every_s=TELL_SECONDS)
 
 
 def _holder() -> str:
@@ -124,7 +122,7 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     settings = get_platform().settings
     logger.info("the control loop runs (process %d)", os.getpid())
-    threading.Thread(target=tell_people, args=(get_platform(), ended), daemon=True).start()
+    telling(get_platform()).start()
     run(settings.state / "run" / "control.beat", ended)
     get_platform().leases.clear(_holder())
     logger.info("the control loop has ended")

@@ -9,6 +9,7 @@ from nabi.collector import collector_paused
 from nabi.conversations.consents import Consents
 from nabi.conversations.store import ConversationStore
 from nabi.database.engine import Database, open_database
+from nabi.errors import ConfigError
 from nabi.kept import KeptResults
 from nabi.personas.load import declared_ids, load_persona, load_personas
 from nabi.personas.model import Persona, Preset
@@ -21,6 +22,7 @@ from nabi.registry.ledger import Ledger
 from nabi.registry.lineage import Lineage
 from nabi.registry.notices import Notices
 from nabi.registry.progress import ProgressBook
+from nabi.registry.removals import Removals
 from nabi.registry.rollouts import Rollouts
 from nabi.registry.stops import Stops
 from nabi.resources.sensors import Limits
@@ -47,6 +49,13 @@ class Platform:
 
     def personas(self) -> dict[str, Persona]:
         return load_personas(self.settings.personas)
+
+    def declared(self, persona_id: str) -> Persona | ConfigError:
+        """The persona, or what is wrong with its file: one that is broken must not keep others from being shown."""
+        try:
+            return self.persona(persona_id)
+        except ConfigError as error:
+            return error
 
     def persona_ids(self) -> list[str]:
         """Everybody who is declared, those whose file is broken among them."""
@@ -117,6 +126,10 @@ class Platform:
         return Rollouts(self.database)
 
     @cached_property
+    def removals(self) -> Removals:
+        return Removals(self.database)
+
+    @cached_property
     def lineage(self) -> Lineage:
         return Lineage(self.database)
 
@@ -139,7 +152,7 @@ class Platform:
     def registry(self) -> AdapterRegistry:
         from nabi.registry.adapters import AdapterRegistry
 
-        return AdapterRegistry(self.tracker, self.ledger, self.rollouts, self.settings.adapters)
+        return AdapterRegistry(self.tracker, self.ledger, self.rollouts, self.removals, self.settings.adapters)
 
     def base(self, persona: Persona) -> BaseRef:
         from nabi.training.base_model import resolve_base

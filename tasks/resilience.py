@@ -28,6 +28,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger("nabi.progress")
+# Prefect keeps what this logger lets through, for the run's page and for commands that follow a run; it gives it no
+# level of its own, so that the root's would hold all lines back.
+logger.setLevel(logging.INFO)
 
 # Prefect repeats the last pause for the tries that the list does not name.
 _PAUSES = list(islice(pauses(), 6))

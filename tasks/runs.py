@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Literal, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -14,12 +15,13 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
@@ -44,9 +46,10 @@ from nabi.control.runs import Kind, Run, Working
 from nabi.control.runs import State as RunState
 from nabi.errors import NabiError
 from nabi.personas.model import Preset
-from nabi.registry.journal import LIVE, REPLAY
+from nabi.registry.journal import LIVE, REPLAY, Line
 from nabi.registry.leases import Lease, persona_of
-from nabi.resources.processes import carries
+from nabi.resources.processes import anybody_carries, carries
+from nabi.utc import in_utc
 from nabi.wiring import Platform
 
 logger = logging.getLogger("nabi.control")
@@ -60,7 +63,14 @@ BACKFILLED = "backfill"
 ASKED_PEOPLE = "asked people"
 """Tag of a run that has judged a candidate which people are asked about."""
 
+BrokeOff = Literal["cancelled", "failed"]
+"""How a window ends whose run cannot say it."""
+
+_RUN_OF = "PREFECT__FLOW_RUN_ID"
+"""What the environment of a run's process tells."""
+
 _ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CRASHED, StateType.CANCELLING, StateType.PAUSED]
+_WITH_A_PROCESS = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 _SOON = timedelta(hours=1)
 _PAGE = 200  # the server gives no more at once
 
@@ -131,6 +141,27 @@ class RunBook:
                 logger.warning("%s: cannot tell the GPU memory that it needs: %s", persona_id, error)
         return max((num for num in needed if num is not None), default=None)
 
+    def cancelled(self, since: datetime) -> list[Run]:
+        """Runs that teach and were cancelled since then, those included that were refused before they began."""
+        query = FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED])),
+            end_time=FlowRunFilterEndTime(after_=since),
+        )
+        runs = (self._run(run, [], []) for run in self._all(query))
+        return [run for run in runs if run is not None and run.kind == "learn"]
+
+    def broke_off(self, run_id: str) -> BrokeOff | None:
+        """How a run ended that nobody takes up again and that could not say so itself; None for any other run."""
+        try:
+            run = self._client.read_flow_run(UUID(run_id))
+        except ObjectNotFound:
+            return "cancelled"  # somebody deleted it in the pages
+        if run.state is None:
+            return None
+        if run.state.is_cancelled():
+            return "cancelled"
+        return "failed" if run.state.is_crashed() and run.deployment_id is None else None
+
     def working(self) -> tuple[Working, ...]:
         """Who works on which persona now, also from a command or from another host."""
         leases = self._platform.leases
@@ -177,17 +208,28 @@ class RunBook:
         self._client.set_flow_run_state(run_id, state, force=True)
 
     def _fail_windows(self, action: GiveUp) -> None:
-        journal = self._platform.journal
         line = REPLAY if action.replay else LIVE
         for persona_id in sorted(action.personas):
-            standing = journal.standing(persona_id, action.as_of, line)
-            if standing is None:
-                journal.start(persona_id, action.as_of, line)
-            elif standing.state != "running":
-                continue
+            if self._platform.journal.standing(persona_id, action.as_of, line) is None:
+                self._platform.journal.start(persona_id, action.as_of, line)
             figures = {"gave_up_at": action.step, "run": action.run_id}
             sentence = f"failed: {action.sentence}"
-            journal.finish(persona_id, action.as_of, "failed", sentence, figures=figures, line=line)
+            self.end_window(persona_id, action.as_of, line, "failed", sentence=sentence, figures=figures)
+
+    def end_window(
+        self,
+        persona_id: str,
+        as_of: datetime,
+        line: Line,
+        how: BrokeOff,
+        *,
+        sentence: str,
+        figures: Mapping[str, str],
+    ) -> None:
+        """Ends a window that its run left under way; one that ended by itself, or never began, stays as it is."""
+        standing = self._platform.journal.standing(persona_id, as_of, line)
+        if standing is not None and standing.state == "running":
+            self._platform.journal.finish(persona_id, as_of, how, sentence, figures=figures, line=line)
 
     def _queries(self) -> list[FlowRunFilter]:
         soon = FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC) + _SOON)
@@ -234,10 +276,10 @@ class RunBook:
             kind=self._kind(run),
             state=cast(RunState, state.type.value.lower()),
             state_name=state.name or state.type.value,
-            since=state.timestamp,
-            due=run.expected_start_time or state.timestamp,
-            created=run.created or state.timestamp,
-            next_try=run.next_scheduled_start_time,
+            since=in_utc(state.timestamp),
+            due=in_utc(run.expected_start_time or state.timestamp),
+            created=in_utc(run.created or state.timestamp),
+            next_try=in_utc(run.next_scheduled_start_time) if run.next_scheduled_start_time else None,
             queue=run.work_queue_name or "normal",
             by_schedule=run.auto_scheduled,
             deployed=run.deployment_id is not None,
@@ -277,7 +319,19 @@ class RunBook:
         # Before it takes a lease, the worker has written down the number of its process.
         pid = run.infrastructure_pid
         number = pid.rpartition(":")[2] if pid else ""
-        return True if number.isdecimal() and carries(int(number), "PREFECT__FLOW_RUN_ID", str(run.id)) else None
+        if number.isdecimal() and carries(int(number), _RUN_OF, str(run.id)):
+            return True
+        has_process = run.state is not None and run.state.type in _WITH_A_PROCESS and run.deployment_id is not None
+        if not has_process or not run.work_pool_name or not self._is_the_only_host(run.work_pool_name):
+            return None
+        return anybody_carries(_RUN_OF, str(run.id))
+
+    def _is_the_only_host(self, pool: str) -> bool:
+        """Whether all workers start processes on this host, by their names: one that is not here is nowhere."""
+        if self._client.read_work_pool(pool).type != "process":
+            return False
+        workers = self._client.read_workers_for_work_pool(pool)
+        return {worker.name for worker in workers if worker.status == WorkerStatus.ONLINE} == {os.uname().nodename}
 
     def _kind(self, run: FlowRun) -> Kind:
         if run.flow_id not in self._kinds:

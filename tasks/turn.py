@@ -20,8 +20,8 @@ from prefect.exceptions import Abort
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Paused, Scheduled
 
-from nabi.control.actions import AWAITING_VOTES
-from nabi.control.decide import HOLD_FOR
+from nabi.control.actions import AWAITING_RESOURCES, AWAITING_VOTES
+from nabi.control.decide import HOLD_FOR, OWN_LOOK_AFTER
 from nabi.control.holds import being_taught, earlier_window, no_room
 from nabi.control.queue import superseded
 from nabi.control.runs import Situation
@@ -80,7 +80,8 @@ def _take_or_go_back(persona_ids: list[str] | None, sensed: Sensed) -> None:
         reason = earlier_window(me, runs) or no_room(me, machine)
         reason = reason or being_taught(me, runs, map(working_under, _take(persona_ids)))
         if reason:
-            until = datetime.now(UTC) + HOLD_FOR
+            pause = OWN_LOOK_AFTER if reason.name == AWAITING_RESOURCES else HOLD_FOR
+            until = datetime.now(UTC) + pause
             _leave(client, Scheduled(name=reason.name, scheduled_time=until, message=reason.sentence))
 
 

@@ -11,6 +11,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nabi.database.engine import Database, open_database
+from nabi.settings import Settings
+
+# Whoever works with an installation in this shell or folder must not find the tests' adapters live in it.
+for _setting in Settings.model_fields.keys() - {"seed"}:
+    os.environ.pop(f"NABI_{_setting.upper()}", None)
+if Path("nabi.toml").exists():
+    pytest.exit("nabi.toml lies here, and its databases are no place for tests; run them in a clone of their own", 4)
 
 # A test that is slow because another runs beside it is not wrong.
 settings.register_profile("nabi", deadline=None, suppress_health_check=[HealthCheck.too_slow])

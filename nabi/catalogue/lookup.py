@@ -5,7 +5,8 @@ Training dialogues and the live chat both get their facts here, so what is learn
 What holds for every answer: nothing sold out, nothing without a price where a price is told, nothing above the
 budget or the meal card's daily limit, nothing that is not for children. Where a shop is recommended, it is open
 at that moment. Questions about allergens, coupons and delivery tell what is known of a dish or a shop at any hour,
-open shops first, and with their hours where one may order; with "지금" in the question only open ones.
+open shops first, and with their hours where one may order; a shop that was named tells its hours on every day on
+which it opens. With "지금" in the question only open ones.
 
 The ranking, in this order: the dish of exactly that name, the cheaper one where something cheap is wanted,
 good-influence shop, best-seller; all equal, a stable hash of the question decides, so that not always the same
@@ -240,7 +241,8 @@ def _find_categories(asked: _Question) -> list[Fact]:
 
 def _find_open(asked: _Question) -> list[Fact]:
     found = _one_per_shop(_affordable(asked))
-    return [{"가게": offer.shop.name} | _hours_fact(offer.shop) | _priced(offer) for offer in found]
+    facts = [{"가게": offer.shop.name} | _hours_fact(offer.shop) | _priced(offer) for offer in found]
+    return facts or (_find_hours(asked) if asked.wish.ask == "hours" else [])
 
 
 def _find_good(asked: _Question) -> list[Fact]:
@@ -266,13 +268,24 @@ def _find_follow_up(asked: _Question) -> list[Fact]:
     wish = asked.wish
     if wish.ask in ("cheaper", "another"):
         return [_priced(offer) for offer in _one_per_shop(_affordable(asked))]
-    offers = _affordable(asked)
     if wish.ask == "hours":
-        return [{"가게": o.shop.name} | _hours_fact(o.shop) for o in offers][:1]
+        return _find_hours(asked)
+    offers = _affordable(asked)
     if wish.ask == "price":
         said = [o for o in offers if o.key in wish.said_menus]
         return [_priced(o) for o in said or offers][:1]
     return [_priced(o) for o in offers if o.key not in wish.said_menus]
+
+
+def _find_hours(asked: _Question) -> list[Fact]:
+    """The hours of the shop that was named, before it opens and after it closed too; none on its day off."""
+    named = (shop for shop in asked.catalogue.shops if shop.name == asked.wish.shop)
+    told = (shop for shop in named if shop.hours and _opens_on_the_day(shop, asked.now) and _may_be_told(shop, asked))
+    return [{"가게": shop.name} | _hours_fact(shop) for shop in told][:1]
+
+
+def _opens_on_the_day(shop: Shop, now: datetime) -> bool:
+    return is_open(shop, now) or now.weekday() not in shop.closed_days
 
 
 def _find_allergens(asked: _Question) -> list[Fact]:

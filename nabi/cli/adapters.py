@@ -46,6 +46,7 @@ def list_adapters(persona: Annotated[str, typer.Argument(help="persona id")], as
                 **{name.split("/")[-1]: figures.get(name) for name in _FIGURES},
                 "why": version.tags.get("why", ""),
                 "retire": version.retire,
+                "removed": version.removed,
             }
         )
     show(
@@ -53,6 +54,7 @@ def list_adapters(persona: Annotated[str, typer.Argument(help="persona id")], as
         as_json=as_json,
         title=f"Adapters of {persona}",
         empty=f"{persona} has none yet: `nabi run --persona {persona}`.",
+        rare=("retire", "removed"),
     )
 
 
@@ -67,12 +69,37 @@ def show_adapter(adapter: Annotated[str, typer.Argument(help="a version such as 
         "adapter": version.name,
         "digest": version.digest,
         "stage": version.stage,
-        "folder": str(platform.registry.folder_of(version)),
+        "folder": None if version.removed else str(platform.registry.folder_of(version)),
         "mlflow_run": version.run_id,
         "tags": dict(version.tags),
         "figures": platform.tracker.run_metrics(version.run_id),
     }
     console.print_json(data=facts)
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only tell which adapters would go")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the files of versions that no persona's `retention` asks for, and what else is left over.
+
+    The hourly upkeep does the same. What is live, what a rollback puts back and what is on trial always stays.
+    """
+    from nabi.steps.clean_up import clean_up, superfluous_adapters
+    from nabi.wiring import get_platform
+
+    platform = get_platform()
+    if dry_run:
+        goes = {name: why for names in superfluous_adapters(platform).values() for name, why in names.items()}
+        sentence = f"adapters that would go: {len(goes)}; nothing was removed."
+    else:
+        cleaned = clean_up(platform)
+        goes, sentence = cleaned.adapters, f"{cleaned.sentence}."
+    rows = [{"adapter": name, "why": why} for name, why in goes.items()]
+    show(rows, as_json=as_json, title="Old adapters", empty="No adapter is superfluous.")
+    if not as_json:
+        console.print(sentence)
 
 
 @app.command()

@@ -7,18 +7,16 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from nabi.cli.handing import queue_rows
 from nabi.cli.output import AsJson, print_json, show
-from nabi.errors import ConfigError, NabiError
+from nabi.errors import NabiError
 from nabi.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from nabi.registry.rollouts import Rollout
-    from nabi.wiring import Platform
+    from nabi.steps.standing import Standing
 
 _NEEDED = (
     "torch",
@@ -36,12 +34,11 @@ _NEEDED = (
 
 def status(as_json: AsJson = False) -> None:
     """What is live for every persona, how its newest window ended, and what works or waits and why."""
+    from nabi.steps.standing import standings
     from nabi.wiring import get_platform
 
     platform = get_platform()
-    now = datetime.now(UTC)
-    trials = platform.rollouts.all_running()
-    rows = [_persona_row(platform, persona_id, trials.get(persona_id), now) for persona_id in platform.persona_ids()]
+    rows = [_persona_row(stands) for stands in standings(platform)]
     programs = _programs(platform.settings)
     queue = queue_rows(platform.settings)
     if as_json:
@@ -53,31 +50,18 @@ def status(as_json: AsJson = False) -> None:
     show(programs, as_json=False, title="Platform", empty="The platform is not up; start it with `nabi up`.")
 
 
-def _persona_row(platform: Platform, persona_id: str, trial: Rollout | None, now: datetime) -> dict[str, Any]:
-    """One line; a persona whose file is broken says so in it, and the others are shown all the same."""
-    from nabi.personas.model import Limits
-
-    try:
-        limits, problem = platform.persona(persona_id).limits, None
-    except ConfigError as error:
-        limits, problem = Limits(), str(error)
-    live = platform.ledger.live(persona_id)
-    newest = platform.journal.latest(persona_id, num=1)
-    doing = platform.progress.of(persona_id)
-    last = f"{doing.percent:.0f} %: {doing.told}" if doing else None
-    if last is None and newest:
-        last = newest[0].sentence or newest[0].state
-    waiting = platform.store.counts(persona_id, now).num_unlearned
-    tainted = {retired.adapter_version for retired in platform.lineage.retirements(persona_id)}
+def _persona_row(stands: Standing) -> dict[str, Any]:
+    """One line."""
+    doing, trial = stands.doing, stands.trial
     return {
-        "persona": persona_id,
-        "adapter": live.champion if live else "base",
-        "retire": "learned from deleted words: train anew" if live and live.champion in tainted else None,
-        "previous": live.previous if live else None,
+        "persona": stands.persona,
+        "adapter": stands.champion or "base",
+        "retire": "learned from deleted words: train anew" if stands.tainted else None,
+        "previous": stands.previous,
         "on trial": f"{trial.candidate}, {trial.share} %" if trial else None,
-        "new": f"{waiting} of {'?' if problem else limits.min_new_samples}",
-        "window": newest[0].as_of.astimezone(ZoneInfo(limits.timezone)) if newest else None,
-        "last": problem or last or "never ran",
+        "new": f"{stands.new_samples} of {'?' if stands.needed is None else stands.needed}",
+        "window": stands.window.astimezone(ZoneInfo(stands.timezone)) if stands.window else None,
+        "last": f"{doing.percent:.0f} %: {doing.told}" if doing else stands.last_window or "never ran",
     }
 
 

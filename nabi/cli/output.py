@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,18 +20,23 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str, empty: str) -> None:
+def show(
+    rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str, empty: str, rare: Collection[str] = ()
+) -> None:
     """Rows as a table, or as a JSON list.
 
     Args:
         empty: what to say when there are no rows.
+        rare: columns that a table leaves out where no row has anything in them.
     """
     if as_json:
         print_json([dict(row) for row in rows])
     elif not rows:
         console.print(empty)
     else:
-        console.print(table_of(rows, title))
+        idle = {column for column in rare if not any(row[column] for row in rows)}
+        told = [{column: value for column, value in row.items() if column not in idle} for row in rows]
+        console.print(table_of(told, title))
 
 
 def print_json(data: Any) -> None:

@@ -56,7 +56,7 @@ class LocalPlatform:
             # Runs start in a folder of their own; they find the installation by this.
             "NABI_HOME": str(settings.home.resolve()),
             # Ten seconds otherwise, in which free slots stay empty.
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
             **mark(settings),
         }
 

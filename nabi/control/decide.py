@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from nabi.control.actions import AWAITING_EARLIER, AWAITING_RESOURCES, AWAITING_VOTES, HOLDS, Action, Hold, Release
 from nabi.control.holds import Reason, why_wait
@@ -16,6 +16,10 @@ LOOK_AHEAD = timedelta(seconds=20)
 
 HOLD_FOR = timedelta(minutes=5)
 """Should the control loop be away for longer, the worker starts the run, and the run itself looks (the second line)."""
+
+OWN_LOOK_AFTER = timedelta(minutes=1)
+"""How long a run waits that found its machine saturated itself. The control loop, which may run on another machine or
+judge over a longer time, does not let it go earlier: it would come back, with a process each time."""
 
 LOOK_AGAIN = timedelta(hours=6)
 """How often a run that waits for people's votes starts, to see whether their time is over."""
@@ -74,6 +78,8 @@ def _change(run: Run, reason: Reason | None, situation: Situation, place: int) -
     if reason is None:
         if run.state_name == AWAITING_RESOURCES and not situation.watched:
             return None  # a control loop that has just started knows nothing better yet
+        if run.state_name == AWAITING_RESOURCES and _looks_by_itself(run, situation.now):
+            return None
         # A microsecond apart, so that the worker takes them in their order.
         at = max(situation.now, run.due) + timedelta(microseconds=place)
         return Release(run.id, at, "free to go") if held else None
@@ -82,6 +88,12 @@ def _change(run: Run, reason: Reason | None, situation: Situation, place: int) -
     if run.state_name == reason.name and RENEW < left <= HOLD_FOR:
         return None
     return Hold(run.id, reason.name, situation.now + HOLD_FOR, reason.sentence)
+
+
+def _looks_by_itself(run: Run, now: datetime) -> bool:
+    """Whether it was put back by its own look: a shorter wait than any hold, unless the clock went back."""
+    assert run.next_try is not None
+    return run.next_try - run.since <= OWN_LOOK_AFTER and run.next_try - now <= 2 * OWN_LOOK_AFTER
 
 
 def _without(runs: Sequence[Run], gone: set[str]) -> list[Run]:

@@ -15,6 +15,10 @@ SETTLING = timedelta(seconds=8)
 """A process worker reports a crash twice, the second time up to three seconds after the first; a run that was put
 back between the two would be marked as crashed while it waits."""
 
+NOT_BEGUN = timedelta(seconds=8)
+"""How long a worker may take from taking a run to having its process begun: 0.1 s when idle. Should it take longer, and
+the run be taken a second time, the process that comes later has its leases, and the other one stops."""
+
 NEVER_CAME = timedelta(seconds=45)
 """How long a run that nobody can look at may be taken without a first sign of life; it takes 3 to 8 s when idle."""
 
@@ -50,7 +54,7 @@ def _is_gone(run: Run, age: timedelta) -> bool:
     if run.alive is None:
         return age >= NEVER_CAME
     # A run changes its state a moment before or after its process does.
-    return not run.alive and age >= timedelta(seconds=2)
+    return not run.alive and age >= (NOT_BEGUN if run.state == "pending" else timedelta(seconds=2))
 
 
 def _after_crash(run: Run) -> Resume | HandBack | GiveUp:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-State = Literal["scheduled", "pending", "running", "crashed", "cancelling", "paused"]
-"""The kinds of states a run that has not ended can be in; a crashed one goes on."""
+State = Literal["scheduled", "pending", "running", "crashed", "cancelling", "paused", "cancelled"]
+"""The kinds of states of a run that has not ended (a crashed one goes on), and of one that a person cancelled."""
 
 Kind = Literal["learn", "backfill", "upkeep"]
 """`learn` trains and is heavy; `backfill` only queues windows; `upkeep` must never be kept waiting."""
@@ -19,7 +19,7 @@ QUEUES = {HIGH: 1, NORMAL: 2, LOW: 3}
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has not ended.
+    """A run that has not ended, or that a person cancelled.
 
     Args:
         due: when its start was first asked for; never changes however often it is put back.

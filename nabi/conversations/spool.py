@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nabi.errors import TransientError
+from nabi.repeating import Repeating
 
 logger = logging.getLogger(__name__)
 
@@ -47,19 +48,16 @@ class Spool:
         self._draining = threading.Lock()
         self._file: IO[bytes] | None = None
         self._path = Path()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="nabi-spool", daemon=True)
+        self.taking = Repeating("spool", self.drain, every_s=_EVERY_S)
 
     def start(self) -> None:
         """Take what is there, now and from now on, in a thread of its own."""
-        self._thread.start()
+        self.taking.start()
 
     def stop(self) -> None:
         """One last try; what cannot be taken stays for the next start."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._drain_if_possible()
+        self.taking.stop()
+        self.taking.turn()
 
     @property
     def num_files(self) -> int:
@@ -169,19 +167,6 @@ class Spool:
             os.fsync(file.fileno())
         # Its kind only: the message of such an error quotes what was said.
         logger.error("an answer's record cannot be read (%s); it lies in %s", type(error).__name__, path)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_EVERY_S):
-            self._drain_if_possible()
-
-    def _drain_if_possible(self) -> None:
-        try:
-            self.drain()
-        except TransientError as error:
-            logger.warning("what was said waits on the disk: %s", error)
-        except OSError:
-            # This thread must outlive a disk that fails for a while: without it nothing is taken any more.
-            logger.exception("what was said waits on the disk")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, func, select
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.orm import Session
 
 from nabi.database.schema import HEAD, current_revision, migrate
@@ -36,6 +36,10 @@ _SQLITE_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLIT
 # intervention: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRES_TRANSIENT = ("08", "40", "53", "55P03", "57")
 
+_OPTIONS: dict[str, Any] = {
+    "json_serializer": partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
+    "hide_parameters": True,  # they are what people said, and an error's text ends in logs
+}
 
 # The driver's autocommit on SQLite is ours already (see `_prepare_sqlite`); only our own BEGIN has to stay away.
 _ALONE: dict[str, dict[str, Any]] = {
@@ -187,7 +191,7 @@ def _sqlite_engine(url: URL) -> Engine:
             where=str(path),
             fix="Choose a folder you may write to with NABI_STATE_DIR or NABI_DATABASE_URL.",
         ) from error
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=_to_json)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, **_OPTIONS)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -195,18 +199,26 @@ def _sqlite_engine(url: URL) -> Engine:
 
 def _postgres_engine(url: URL) -> Engine:
     try:
-        return create_engine(
-            url,
-            connect_args={"connect_timeout": 10},
-            json_serializer=_to_json,
-            pool_pre_ping=True,
-        )
+        engine = create_engine(url, connect_args={"connect_timeout": 10}, pool_pre_ping=True, **_OPTIONS)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"PostgreSQL needs the package {error.name}.",
             where="database_url",
             fix='Install it with: pip install "nabi[postgres]".',
         ) from error
+    event.listen(engine, "handle_error", _leave_out_the_row)
+    return engine
+
+
+def _leave_out_the_row(context: ExceptionContext) -> None:
+    """PostgreSQL quotes a row that it refuses in the error's detail; like the parameters it is what people said."""
+    driver, wrapped = context.original_exception, context.sqlalchemy_exception
+    told = getattr(driver, "diag", None)
+    if told is None or told.message_detail is None:
+        return
+    driver.args = (told.message_primary,)
+    if wrapped is not None:
+        wrapped.args = (f"({type(driver).__module__}.{type(driver).__name__}) {told.message_primary}",)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -294,6 +306,3 @@ def _translate_sqlite(error: sqlite3.Error, address: str) -> NabiError | None:
             fix="Check the disk and the permissions of the file and its folder.",
         )
     return None
-
-
-_to_json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -160,7 +160,9 @@ class WindowRow(Base):
 
     __tablename__ = "windows"
     __table_args__ = (
-        CheckConstraint("state IN ('running', 'deployed', 'won', 'kept', 'skipped', 'failed')", name="state"),
+        CheckConstraint(
+            "state IN ('running', 'deployed', 'won', 'kept', 'skipped', 'failed', 'cancelled')", name="state"
+        ),
         CheckConstraint("line IN ('live', 'replay')", name="line"),
         Index(None, "dataset_version"),
         Index(None, "adapter_version"),
@@ -335,7 +337,8 @@ class NoticeRow(Base):
     __tablename__ = "notices"
     __table_args__ = (
         CheckConstraint(
-            "event IN ('failed', 'rolled_back', 'trial_stopped', 'skipped_for_days', 'nothing_deployed', 'gave_up')",
+            "event IN ('failed', 'rolled_back', 'trial_stopped', 'skipped_for_days', 'nothing_deployed', 'gave_up',"
+            " 'deletion_waits', 'to_retire')",
             name="event",
         ),
         Index(None, "delivered_at", "given_up_at", "next_try_at"),
@@ -344,7 +347,7 @@ class NoticeRow(Base):
 
     id: Mapped[str] = mapped_column(Identifier, primary_key=True)
     event: Mapped[str] = mapped_column(Name)
-    persona_id: Mapped[str] = mapped_column(Identifier)
+    persona_id: Mapped[str | None] = mapped_column(Identifier)
     at: Mapped[datetime]
     sentence: Mapped[str]
     facts: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -410,6 +413,19 @@ class RolloutRow(Base):
     plan: Mapped[str | None]
     who: Mapped[str]
     why: Mapped[str]
+
+
+class RemovedRow(Base):
+    """An adapter version whose files go, or are gone: noted before the first of them is deleted."""
+
+    __tablename__ = "removed"
+    __table_args__ = (Index(None, "persona_id"),)
+
+    adapter_version: Mapped[str] = mapped_column(Identifier, primary_key=True)
+    persona_id: Mapped[str] = mapped_column(Identifier)
+    at: Mapped[datetime]
+    why: Mapped[str]
+    finished_at: Mapped[datetime | None]
 
 
 class BarredRow(Base):

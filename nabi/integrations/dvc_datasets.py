@@ -12,9 +12,11 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +48,7 @@ _CONFIG = """\
 
 _VERSION = re.compile(r"[0-9a-f]{32}\.dir")
 _GONE = ".gone-"
+_UNUSED = timedelta(days=2)
 _LITTLE_SPACE = 2**20
 
 
@@ -150,9 +153,12 @@ class DatasetVersions:
         """
         version = self._newest(version)
         target = self._state / "checkouts" / version
-        if not target.is_dir():
+        if not _used_lately(target):
             with self._locked(), _plain_errors():
-                self._materialise(version, target)
+                if target.is_dir():
+                    os.utime(target)
+                else:
+                    self._materialise(version, target)
         folder = target / part
         if not folder.is_dir():
             raise DataError(
@@ -160,6 +166,24 @@ class DatasetVersions:
                 fix=f"It holds: {', '.join(sorted(p.name for p in target.iterdir()))}.",
             )
         return folder
+
+    def drop_unused_checkouts(self) -> int:
+        """Removes checkouts that nobody asked for in two days, and what killed writers left there; how many bytes.
+
+        Each holds a whole version, every persona's part. `checkout` makes it again.
+        """
+        with self._locked(), _plain_errors():
+            # What was handed out without this lock was made or asked for less than a day before (`_used_lately`).
+            old = time.time() - _UNUSED.total_seconds()
+            unused = [
+                folder
+                for folder in _folders_in(self._state / "checkouts")
+                if folder.stat().st_mtime < old or not _VERSION.fullmatch(folder.name)
+            ]
+            num_bytes = sum(file.stat().st_size for folder in unused for file in folder.rglob("*") if file.is_file())
+            for folder in unused:
+                _remove_checkout(folder)
+            return num_bytes
 
     def restore(self, version: str) -> None:
         """Puts an older version back into `datasets/` and into `datasets.dvc`."""
@@ -235,10 +259,7 @@ class DatasetVersions:
             if is_scratch or folder.name in known or any(purge.holds(path.read_bytes()) for path in files):
                 if not folder.name.startswith(_GONE):
                     purge.note([("checkout", folder.name, len(files))])
-                # Renamed first: half a checkout under its own name would be taken for a whole one.
-                aside = folder.with_name(_GONE + folder.name.removeprefix(_GONE))
-                folder.rename(aside)
-                shutil.rmtree(aside)
+                _remove_checkout(folder)
 
     def _stores(self, repo: Any) -> ObjectStores:
         remotes = [repo.cloud.get_remote_odb(name) for name in repo.config["remote"]]
@@ -290,6 +311,20 @@ class DatasetVersions:
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self._state / "locks" / "datasets.lock")
+
+
+def _used_lately(checkout: Path) -> bool:
+    try:
+        return time.time() - checkout.stat().st_mtime < timedelta(days=1).total_seconds()
+    except FileNotFoundError:
+        return False
+
+
+def _remove_checkout(folder: Path) -> None:
+    # Renamed first: half a checkout under its own name would be taken for a whole one.
+    aside = folder.with_name(_GONE + folder.name.removeprefix(_GONE))
+    folder.rename(aside)
+    shutil.rmtree(aside)
 
 
 def _ensure_stored(out: Any, folder: Path) -> None:

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from nabi.errors import ConfigError, TransientError
@@ -25,6 +26,9 @@ from nabi.secret_file import replace
 from nabi.settings import Settings
 
 HOST = "127.0.0.1"
+RUNS_KEPT = timedelta(days=90)
+"""How long Prefect remembers a run that ended; its own default, which it applies only when told to."""
+
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 
@@ -57,6 +61,9 @@ def prefect_environment(settings: Settings, port: int) -> dict[str, str]:
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Prefect keeps ended runs, their logs and artifacts for ever unless it is told otherwise.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(RUNS_KEPT.total_seconds())),
         "DO_NOT_TRACK": "1",
         # The second UI loads fonts from the outside; the first one is complete without a network.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",

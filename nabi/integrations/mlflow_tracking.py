@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -414,6 +414,16 @@ class Tracker:
         return Path(
             download_artifacts(artifact_uri=location, dst_path=str(destination), tracking_uri=self._client.tracking_uri)
         )
+
+    @_asks("removing an adapter's files")
+    def remove_adapter_files(self, version: TrackedVersion, keep: Collection[str]) -> int:
+        """Deletes an adapter's files from the artifact store, all but those named; how many bytes they had."""
+        location = self._client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+        store = get_artifact_repository(location, tracking_uri=self._client.tracking_uri)
+        gone = [item for item in store.list_artifacts() if item.path not in keep]
+        for item in gone:
+            store.delete_artifacts(item.path)
+        return sum(item.file_size or 0 for item in gone)
 
     @_asks("tagging an adapter version")
     def tag_version(self, persona_id: str, number: int, tags: Mapping[str, str]) -> None:

@@ -265,6 +265,16 @@ class RolloutPlan(Frozen):
         return next((later for later in self.shares if later > share), None)
 
 
+class Retention(Frozen):
+    """Which adapter versions keep their files (requirement A5); see `nabi.registry.retention`.
+
+    The defaults are ours: a bit more than a day of trainings at their daily limit, and five ways back.
+    """
+
+    newest: int = Field(default=5, ge=1, description="versions trained last, whatever became of them")
+    once_live: int = Field(default=5, ge=0, description="versions that were live last")
+
+
 class Persona(Frozen):
     """Whoever has an adapter of its own: a chatbot, a meeting speaker, a character, an agent."""
 
@@ -290,6 +300,7 @@ class Persona(Frozen):
     evaluation: Evaluation = Evaluation()
     curation: Curation = Curation()
     rollout: RolloutPlan = RolloutPlan()
+    retention: Retention = Retention()
     min_quality: float = Field(default=0.7, ge=0, le=1, description="conversations below are set apart")
 
     @field_validator("basis", mode="before")

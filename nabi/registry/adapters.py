@@ -10,20 +10,27 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from nabi.errors import ConfigError, ModelError
 from nabi.integrations.mlflow_tracking import CANDIDATE, CHAMPION, PREVIOUS, RETIRE_TAG, TrackedVersion, Tracker
 from nabi.registry.leases import Lease
 from nabi.registry.ledger import Ledger, Live
+from nabi.registry.removals import Removals
 from nabi.registry.rollouts import Rollouts
 from nabi.registry.version_names import parse_version_name, version_name
+from nabi.training.adapter import CONFIG, MANIFEST, METADATA
 
 logger = logging.getLogger(__name__)
 
 REPLAY_TAG = "replay"
+REMOVED_TAG = "files_removed"
 BARRED_TAG = "barred"
 """Why a version must not be live again: for people to see, the database is what decides."""
+
+RECORDS = frozenset({CONFIG, MANIFEST, METADATA})
+"""What stays of a version whose files are removed: enough to train it again and to tell whether it came out equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,22 @@ class AdapterVersion:
         return REPLAY_TAG in self.tags
 
     @property
+    def as_of(self) -> datetime | None:
+        """The end of the window that it was trained in; None where nobody said."""
+        told = self.tags.get("as_of")
+        return datetime.fromisoformat(told) if told else None
+
+    @property
+    def start(self) -> str | None:
+        """The version whose weights it went on from; None where it began with a fresh adapter."""
+        return self.tags.get("start")
+
+    @property
+    def removed(self) -> str | None:
+        """Why its files were removed; None while they are there."""
+        return self.tags.get(REMOVED_TAG)
+
+    @property
     def retire(self) -> str | None:
         """Why it should be retired and its persona trained anew; None when there is no reason to."""
         return self.tags.get(RETIRE_TAG)
@@ -63,13 +86,15 @@ class AdapterRegistry:
         tracker: where versions and their figures are kept.
         ledger: what is and was live.
         rollouts: what is on trial, and what must not be live again.
+        removals: whose files were removed.
         folder: local adapters, one folder a persona, one below it a version.
     """
 
-    def __init__(self, tracker: Tracker, ledger: Ledger, rollouts: Rollouts, folder: Path) -> None:
+    def __init__(self, tracker: Tracker, ledger: Ledger, rollouts: Rollouts, removals: Removals, folder: Path) -> None:
         self._tracker = tracker
         self._ledger = ledger
         self._rollouts = rollouts
+        self._removals = removals
         self._folder = folder
 
     def candidate_folder(self, persona_id: str, label: str) -> Path:
@@ -129,15 +154,47 @@ class AdapterRegistry:
         return self.version(version_name(persona_id, int(number)))
 
     def folder_of(self, version: AdapterVersion) -> Path:
-        """The adapter's files on this machine, fetched from the artifact store when they are not here."""
+        """The adapter's files on this machine, fetched from the artifact store when they are not here.
+
+        Raises:
+            ConfigError: they were removed.
+        """
+        self._removals.refuse(version.name)
         local = self._local(version.persona_id, version.number)
         if not local.is_dir():
-            tracked = next(t for t in self._tracker.versions(version.persona_id) if t.number == version.number)
             incoming = local.with_suffix(".incoming")
             shutil.rmtree(incoming, ignore_errors=True)
-            self._keep_local(self._tracker.fetch_adapter(tracked, incoming), local)
+            self._keep_local(self._tracker.fetch_adapter(self._tracked(version), incoming), local)
             shutil.rmtree(incoming, ignore_errors=True)
         return local
+
+    def record_of(self, version: AdapterVersion, scratch: Path) -> tuple[Path, bool]:
+        """A folder with at least what stays of a version in any case (`RECORDS`), and whether its weights are there.
+
+        Args:
+            scratch: a path of the caller's that is filled where the version's files were removed.
+        """
+        if version.name in self._removals.of(version.persona_id):
+            return self._tracker.fetch_adapter(self._tracked(version), scratch), False
+        return self.folder_of(version), True
+
+    def remove_files(self, version: AdapterVersion, *, why: str) -> int:
+        """Deletes a version's files here and in the artifact store, but for its records; how many bytes they had.
+
+        May be killed and repeated. Whether they may go has been decided, and noted, before: see `Removals.begin`.
+        """
+        local = self._local(version.persona_id, version.number)
+        aside = local.with_name(f".gone-{local.name}")
+        if local.is_dir():
+            # Half a folder under its own name would be taken for a whole one.
+            local.rename(aside)
+        num_bytes = 0
+        if aside.is_dir():
+            num_bytes = sum(path.stat().st_size for path in aside.iterdir())
+            shutil.rmtree(aside)
+        num_bytes += self._tracker.remove_adapter_files(self._tracked(version), RECORDS)
+        self._tracker.tag_version(version.persona_id, version.number, {REMOVED_TAG: why})
+        return num_bytes
 
     def live(self, persona_id: str) -> Live | None:
         """What answers now; None while the bare base does."""
@@ -198,6 +255,9 @@ class AdapterRegistry:
             number = parse_version_name(name)[1]
             if any(v.number == number and v.tags.get(BARRED_TAG) != why for v in versions):
                 self._tracker.tag_version(persona_id, number, {BARRED_TAG: why})
+
+    def _tracked(self, version: AdapterVersion) -> TrackedVersion:
+        return next(t for t in self._tracker.versions(version.persona_id) if t.number == version.number)
 
     def _local(self, persona_id: str, number: int) -> Path:
         return self._folder / persona_id / version_name(persona_id, number)

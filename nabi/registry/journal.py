@@ -23,9 +23,9 @@ from nabi.registry.notices import note_failure
 from nabi.registry.succession import newest_version
 
 Decided = Literal["deployed", "won", "kept", "skipped"]
-Ended = Literal["deployed", "won", "kept", "skipped", "failed"]
-State = Literal["running", "deployed", "won", "kept", "skipped", "failed"]
-"""`won` is a replay's: it would have been deployed at that time."""
+Ended = Literal["deployed", "won", "kept", "skipped", "failed", "cancelled"]
+State = Literal["running", "deployed", "won", "kept", "skipped", "failed", "cancelled"]
+"""`won` is a replay's: it would have been deployed at that time. `cancelled`: a person broke its run off."""
 
 Line = Literal["live", "replay"]
 """What windows follow each other in: what really happened, or the past played again beside it."""
@@ -38,7 +38,7 @@ LEARNED_PARTS: tuple[Part, ...] = ("train", "preference")
 """The parts that a training learns from; answers marked bad are one of them."""
 
 DECIDED: frozenset[str] = frozenset({"deployed", "won", "kept", "skipped"})
-"""The states in which a window stays for good; a failed one is free to be run again."""
+"""The states in which a window stays for good; a failed or cancelled one is free to be run again."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,14 @@ class Journal:
         newest = select(WindowRow).where(*_in_line(persona_id, line)).order_by(WindowRow.as_of.desc())
         with self._database.read() as session:
             return [_standing(row) for row in session.scalars(newest.limit(num))]
+
+    def undecided(self, persona_id: str) -> set[tuple[datetime, Line]]:
+        """The windows that run, wait, or were killed and not taken up again yet."""
+        running = select(WindowRow.as_of, WindowRow.line).where(
+            WindowRow.persona_id == persona_id, WindowRow.state == "running"
+        )
+        with self._database.read() as session:
+            return {(as_of, cast(Line, line)) for as_of, line in session.execute(running)}
 
     def winners_before(self, persona_id: str, as_of: datetime, line: Line) -> list[Standing]:
         """The windows whose candidates became the champion one after the other before `as_of`, oldest first.

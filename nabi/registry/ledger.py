@@ -16,8 +16,10 @@ from sqlalchemy.orm import Session
 from nabi.database.engine import Database
 from nabi.database.tables import LedgerRow
 from nabi.errors import ConfigError, ModelError
+from nabi.registry.in_force import lock_of, newest_entry
 from nabi.registry.leases import Lease, check
 from nabi.registry.notices import note_rollback
+from nabi.registry.removals import refuse_removed
 from nabi.registry.rollouts import refuse_barred, refuse_under_trial
 
 Action = Literal["deploy", "rollback", "promote"]
@@ -68,7 +70,7 @@ class Ledger:
 
         Raises:
             ModelError: this version was live before with another digest; a version never changes.
-            ConfigError: the version is barred from being live again.
+            ConfigError: the version is barred from being live again, or its files were removed.
             OnTrial: another candidate is on trial; the champion does not change under it.
             LeaseLost: another process works on the persona now.
         """
@@ -91,8 +93,8 @@ class Ledger:
         Raises:
             ConfigError: there is no previous version to go back to.
         """
-        with self._database.write(lock=_lock(persona_id)) as session:
-            standing = _standing(session, persona_id)
+        with self._database.write(lock=lock_of(persona_id)) as session:
+            standing = newest_entry(session, persona_id)
             if standing is not None and only_from not in (None, standing.champion):
                 return _live(standing)
             if standing is None or standing.previous is None:
@@ -111,7 +113,7 @@ class Ledger:
     def live(self, persona_id: str) -> Live | None:
         """What is live now; None when nothing ever was and the bare base model answers."""
         with self._database.read() as session:
-            row = _standing(session, persona_id)
+            row = newest_entry(session, persona_id)
         return _live(row) if row else None
 
     def all_live(self) -> dict[str, Live]:
@@ -128,7 +130,7 @@ class Ledger:
             return [_entry(row) for row in rows]
 
     def _put_live(self, persona_id: str, row: LedgerRow, lease: Lease | None = None) -> Live:
-        with self._database.write(lock=_lock(persona_id)) as session:
+        with self._database.write(lock=lock_of(persona_id)) as session:
             check(session, lease)
             known = _known_digest(session, persona_id, row.champion)
             if known is not None and known != row.digest:
@@ -137,11 +139,12 @@ class Ledger:
                     where=f"persona {persona_id}",
                     fix="A version never changes: register the new weights as a new version.",
                 )
-            standing = _standing(session, persona_id)
+            standing = newest_entry(session, persona_id)
             again = row.action == "deploy" and _was_deployed(session, persona_id, row.champion)
             if standing is not None and (again or standing.champion == row.champion):
                 return _live(standing)
             refuse_barred(session, row.champion)
+            refuse_removed(session, row.champion)
             if row.action == "deploy":
                 refuse_under_trial(session, persona_id, row.champion)
             return self._append(session, persona_id, row, previous=standing.champion if standing else None)
@@ -150,11 +153,6 @@ class Ledger:
         row.persona_id, row.previous, row.at = persona_id, previous, self._clock()
         session.add(row)
         return _live(row)
-
-
-def _standing(session: Session, persona_id: str) -> LedgerRow | None:
-    newest = select(LedgerRow).where(LedgerRow.persona_id == persona_id).order_by(LedgerRow.id.desc()).limit(1)
-    return session.scalars(newest).first()
 
 
 def _known_digest(session: Session, persona_id: str, version: str) -> str | None:
@@ -168,10 +166,6 @@ def _was_deployed(session: Session, persona_id: str, version: str) -> bool:
         LedgerRow.persona_id == persona_id, LedgerRow.champion == version, LedgerRow.action == "deploy"
     )
     return session.scalars(deployed.limit(1)).first() is not None
-
-
-def _lock(persona_id: str) -> str:
-    return f"ledger {persona_id}"
 
 
 def _live(row: LedgerRow) -> Live:

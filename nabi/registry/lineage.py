@@ -25,6 +25,7 @@ from nabi.database.tables import (
     WindowRow,
 )
 from nabi.registry.journal import LEARNED_PARTS
+from nabi.registry.notices import note_retirement
 from nabi.registry.succession import newest_version
 
 CATALOGUE = "bootstrap"
@@ -154,18 +155,24 @@ class Lineage:
 
     def retire(self, adapters: Iterable[tuple[str, str, int]], erasure_id: int) -> None:
         """Marks adapters (version, persona, number of conversations) as having learned from what is deleted now."""
-        rows = [
-            {
-                "adapter_version": version,
-                "erasure_id": erasure_id,
-                "persona_id": persona_id,
-                "num_conversations": num,
-                "at": self._clock(),
-            }
-            for version, persona_id, num in adapters
-        ]
+        at = self._clock()
+        of_persona: dict[str, list[str]] = {}
+        rows = []
+        for version, persona_id, num in adapters:
+            of_persona.setdefault(persona_id, []).append(version)
+            rows.append(
+                {
+                    "adapter_version": version,
+                    "erasure_id": erasure_id,
+                    "persona_id": persona_id,
+                    "num_conversations": num,
+                    "at": at,
+                }
+            )
         with self._database.write() as session:
             insert_new(session, RetirementRow, rows)
+            for persona_id, versions in of_persona.items():
+                note_retirement(session, persona_id, versions, erasure_id, at)
 
     def retirements(self, persona_id: str | None = None, erasure_id: int | None = None) -> list[Retirement]:
         """The adapters to be retired, in the order of the deletions."""

@@ -7,7 +7,7 @@ never goes into one, because it leaves the machine.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -20,7 +20,16 @@ from nabi.database.inserts import insert_new
 from nabi.database.tables import LedgerRow, NoticeRow, WindowRow
 from nabi.error_kinds import TREATMENT, Kind
 
-Event = Literal["failed", "rolled_back", "trial_stopped", "skipped_for_days", "nothing_deployed", "gave_up"]
+Event = Literal[
+    "failed",
+    "rolled_back",
+    "trial_stopped",
+    "skipped_for_days",
+    "nothing_deployed",
+    "gave_up",
+    "deletion_waits",
+    "to_retire",
+]
 State = Literal["waiting", "delivered", "given up"]
 
 FIRST_PAUSE = timedelta(seconds=30)
@@ -32,11 +41,14 @@ _MAX_CLAIMED = 20
 
 @dataclass(frozen=True)
 class Notice:
-    """One notice. `id` is the same for the same event, so that a receiver can tell a repetition."""
+    """One notice. `id` is the same for the same event, so that a receiver can tell a repetition.
+
+    `persona_id` is None where the whole installation is concerned.
+    """
 
     id: str
     event: Event
-    persona_id: str
+    persona_id: str | None
     at: datetime
     sentence: str
     facts: Mapping[str, Any]
@@ -59,7 +71,9 @@ class Notices:
         self._database = database
         self._clock = clock
 
-    def note(self, event: Event, persona_id: str, sentence: str, facts: Mapping[str, Any], *, occasion: str) -> bool:
+    def note(
+        self, event: Event, persona_id: str | None, sentence: str, facts: Mapping[str, Any], *, occasion: str
+    ) -> bool:
         """Notes an event once an occasion; whether it was new.
 
         Args:
@@ -153,10 +167,24 @@ def note_rollback(session: Session, change: LedgerRow) -> None:
     )
 
 
+def note_retirement(session: Session, persona_id: str, adapters: Sequence[str], erasure_id: int, at: datetime) -> None:
+    """A persona's adapters that learned from what a deletion takes; in the transaction that marks them."""
+    _note(
+        session,
+        "to_retire",
+        persona_id,
+        f"{persona_id}: {', '.join(adapters)} learned from words that request {erasure_id} deleted."
+        f" To be trained anew: nabi run --persona {persona_id}",
+        {"request": erasure_id, "adapters": list(adapters)},
+        occasion=str(erasure_id),
+        at=at,
+    )
+
+
 def _note(
     session: Session,
     event: Event,
-    persona_id: str,
+    persona_id: str | None,
     sentence: str,
     facts: Mapping[str, Any],
     *,
@@ -164,7 +192,7 @@ def _note(
     at: datetime,
 ) -> bool:
     row = {
-        "id": f"{event}:{persona_id}:{occasion}",
+        "id": f"{event}:{persona_id or 'all'}:{occasion}",
         "event": event,
         "persona_id": persona_id,
         "at": at,

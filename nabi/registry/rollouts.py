@@ -12,9 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nabi.database.engine import Database
-from nabi.database.tables import BarredRow, LedgerRow, RolloutRow
+from nabi.database.tables import BarredRow, RolloutRow
 from nabi.errors import ConfigError
 from nabi.personas.model import RolloutPlan
+from nabi.registry.in_force import lock_of, newest_entry, running_trial
+from nabi.registry.removals import refuse_removed
 
 Outcome = Literal["promoted", "stopped"]
 _State = Literal["running", "promoted", "stopped"]
@@ -68,21 +70,24 @@ class Rollouts:
             plan: how the share grows from here on; None leaves it to whoever starts it.
 
         Raises:
-            ConfigError: the share is not in 1…100, another candidate is on trial, or this one is live or barred.
+            ConfigError: the share is not in 1…100, another candidate is on trial, or this one is live,
+                barred or without files.
         """
         if not 1 <= share <= 100:
             raise ConfigError(f"a share of {share} % is not in 1…100.", where="--share")
-        with self._database.write(lock=f"ledger {persona_id}") as session:
-            running = _running(session, persona_id)
+        with self._database.write(lock=lock_of(persona_id)) as session:
+            running = running_trial(session, persona_id)
             if running is not None and running.candidate != candidate:
                 raise ConfigError(
                     f"{running.candidate} is on trial already.",
                     where=f"persona {persona_id}",
                     fix=_how_to_end(running.candidate),
                 )
-            if _champion(session, persona_id) == candidate:
+            live = newest_entry(session, persona_id)
+            if live is not None and live.champion == candidate:
                 raise ConfigError(f"{candidate} is live: all sessions are its own.", where=f"persona {persona_id}")
             refuse_barred(session, candidate)
+            refuse_removed(session, candidate)
             return self._give(session, Rollout(persona_id, candidate, digest, share, self._clock(), plan), who, why)
 
     def step(self, seen: Rollout, share: int, *, who: str, why: str) -> Rollout | None:
@@ -90,8 +95,8 @@ class Rollouts:
 
         So two servers that watch one persona take a step once, and none takes it after the trial was ended by hand.
         """
-        with self._database.write(lock=f"ledger {seen.persona_id}") as session:
-            running = _running(session, seen.persona_id)
+        with self._database.write(lock=lock_of(seen.persona_id)) as session:
+            running = running_trial(session, seen.persona_id)
             if running is None or _rollout(running) != seen:
                 return None
             grown = Rollout(seen.persona_id, seen.candidate, seen.digest, share, self._clock(), seen.plan)
@@ -120,8 +125,8 @@ class Rollouts:
         Args:
             only_of: the candidate that is meant; another one's trial goes on.
         """
-        with self._database.write(lock=f"ledger {persona_id}") as session:
-            running = _running(session, persona_id)
+        with self._database.write(lock=lock_of(persona_id)) as session:
+            running = running_trial(session, persona_id)
             if running is None or only_of not in (None, running.candidate):
                 return None
             change = {"state": outcome, "candidate": running.candidate, "digest": running.digest, "share": 0}
@@ -131,7 +136,7 @@ class Rollouts:
     def running(self, persona_id: str) -> Rollout | None:
         """The trial of a persona."""
         with self._database.read() as session:
-            row = _running(session, persona_id)
+            row = running_trial(session, persona_id)
             return _rollout(row) if row else None
 
     def history(self, persona_id: str) -> list[TrialChange]:
@@ -152,7 +157,7 @@ class Rollouts:
 
     def bar(self, persona_id: str, version: str, *, who: str, why: str) -> None:
         """Marks a version that must never be live or on trial again; the first reason stays."""
-        with self._database.write(lock=f"ledger {persona_id}") as session:
+        with self._database.write(lock=lock_of(persona_id)) as session:
             if session.get(BarredRow, version) is None:
                 session.add(
                     BarredRow(adapter_version=version, persona_id=persona_id, at=self._clock(), who=who, why=why)
@@ -186,7 +191,7 @@ class OnTrial(ConfigError):
 
 def refuse_under_trial(session: Session, persona_id: str, version: str) -> None:
     """Within a transaction: raises OnTrial when another version than this one is on trial."""
-    running = _running(session, persona_id)
+    running = running_trial(session, persona_id)
     if running is not None and running.candidate != version:
         raise OnTrial(on_trial(_rollout(running)), where=f"persona {persona_id}", fix=_how_to_end(running.candidate))
 
@@ -209,17 +214,6 @@ def refuse_barred(session: Session, version: str) -> None:
             where=f"persona {barred.persona_id}",
             fix="Train another version.",
         )
-
-
-def _running(session: Session, persona_id: str) -> RolloutRow | None:
-    newest = select(RolloutRow).where(RolloutRow.persona_id == persona_id).order_by(RolloutRow.id.desc()).limit(1)
-    row = session.scalars(newest).first()
-    return row if row is not None and row.state == "running" else None
-
-
-def _champion(session: Session, persona_id: str) -> str | None:
-    newest = select(LedgerRow.champion).where(LedgerRow.persona_id == persona_id).order_by(LedgerRow.id.desc())
-    return session.scalars(newest.limit(1)).first()
 
 
 def _rollout(row: RolloutRow) -> Rollout:

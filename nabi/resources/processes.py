@@ -40,6 +40,11 @@ def carries(pid: int, variable: str, value: str) -> bool:
         return False
 
 
+def anybody_carries(variable: str, value: str) -> bool:
+    """The same of all processes of this host that may be looked into."""
+    return any(carries(pid, variable, value) for pid in psutil.pids())
+
+
 def _born(pid: int) -> str | None:
     """When a process began, in a form that a change of the clock leaves alone; None when it is gone, or a zombie."""
     try:

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from nabi.repeating import Repeating
 from nabi.server import changes, chat, deliveries, health, people, votes, web
 from nabi.server.access import Access
 from nabi.server.bodies import BodyLimit
@@ -17,10 +19,16 @@ from nabi.server.hosting import Hosting
 from nabi.server.inbox import Inbox
 from nabi.server.keeping import Keeper
 from nabi.server.measures import Measures
-from nabi.server.people import Deletions
 from nabi.server.problems import add_handlers
-from nabi.server.watching import Watch
+from nabi.server.watching import watch_all
+from nabi.steps.forget import finish_pending
 from nabi.wiring import Platform
+
+_DELETIONS_EVERY_S = 60.0
+"""Between two tries to finish what people asked to forget, a query each; a new request is begun at once."""
+
+_DELETIONS_END_WITHIN_S = 5.0
+"""One that waits for a training must not keep the server from ending; killed at any point it is gone on with later."""
 
 
 def make_app(platform: Platform) -> FastAPI:
@@ -29,9 +37,9 @@ def make_app(platform: Platform) -> FastAPI:
     hosting = Hosting(platform)
     measures = Measures(hosting)
     keeper = Keeper(platform, measures)
-    deletions = Deletions(platform)
+    deletions = Repeating("deletions", partial(finish_pending, platform), every_s=_DELETIONS_EVERY_S)
     inbox = Inbox(settings.state / "inbox")
-    watch = Watch(hosting, every_s=settings.watch_seconds)
+    watch = Repeating("watch", partial(watch_all, hosting), every_s=settings.watch_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -39,11 +47,13 @@ def make_app(platform: Platform) -> FastAPI:
         await asyncio.to_thread(inbox.sweep)
         keeper.spool.start()
         watch.start()
+        deletions.start()
+        deletions.wake()  # what was asked for before this process began
         yield
         await asyncio.to_thread(watch.stop)
         await asyncio.to_thread(hosting.close)
         await asyncio.to_thread(keeper.spool.stop)
-        await asyncio.to_thread(deletions.close)
+        await asyncio.to_thread(deletions.stop, _DELETIONS_END_WITHIN_S)
 
     # Swagger's page loads its scripts from the outside: ours at /docs shows /openapi.json, which is behind a token.
     app = FastAPI(
@@ -60,6 +70,8 @@ def make_app(platform: Platform) -> FastAPI:
     app.state.keeper = keeper
     app.state.inbox = inbox
     app.state.deletions = deletions
+    app.state.background = background = (hosting.table.looking, keeper.spool.taking, watch, deletions)
+    measures.tell_of(background)
     app.state.ballots = votes.Ballots(platform)
     app.state.access = Access(settings.state / "secrets", per_minute=settings.requests_per_minute)
     app.state.started_at = time.time()

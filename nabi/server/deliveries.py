@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,10 +12,14 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from nabi.conversations.ingest import IngestReport, ingest_file
 from nabi.conversations.keys import load_or_create_key
+from nabi.errors import ConfigError, TransientError
+from nabi.personas.model import Persona
 from nabi.server.access import Caller, needs
 from nabi.server.chat_bodies import Name
 from nabi.server.inbox import Inbox
 from nabi.wiring import Platform
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1")
 
@@ -54,7 +60,7 @@ async def _ingest(request: Request, source: str, persona: str | None) -> dict[st
     platform: Platform = request.app.state.hosting.platform
     report = await asyncio.to_thread(_read, platform, request.app.state.inbox, await request.body(), source, persona)
     if report.withdrawn:
-        request.app.state.deletions.carry_out()
+        request.app.state.deletions.wake()
     return _told(report)
 
 
@@ -69,9 +75,24 @@ def _read(platform: Platform, inbox: Inbox, body: bytes, source: str, persona: s
             platform.store,
             persona,
             load_or_create_key(platform.settings.state / "secrets" / "user.key"),
-            personas=platform.personas(),
+            personas=_declared(platform),
             happened_at=datetime.now(UTC) if source == "meeting" else None,
         )
+
+
+def _declared(platform: Platform) -> Mapping[str, Persona]:
+    """Who is known here. A broken file is not the sender's fault: the delivery is welcome once it is mended.
+
+    Raises:
+        TransientError: a persona's file is broken, so that its rows could not be told from those of nobody.
+    """
+    try:
+        return platform.personas()
+    except ConfigError as error:
+        logger.error("no delivery can be taken: %s", error)
+        raise TransientError(
+            "the personas here cannot all be read now; nothing was taken. Deliver it again."
+        ) from error
 
 
 def _told(report: IngestReport) -> dict[str, Any]:

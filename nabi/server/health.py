@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
+from nabi.errors import NabiError
 from nabi.server.access import Caller, needs
 from nabi.server.hosting import Hosting
 from nabi.server.measures import Measures
@@ -31,6 +32,7 @@ def ready(request: Request) -> JSONResponse:
         "personas": len(table.routes),
         "cannot_be_served": len(table.broken),
         "ledger": "away" if table.out_of_reach else "read",
+        "in_trouble": [work.name for work in request.app.state.background if work.trouble],
     }
     return JSONResponse(state, 200 if table.routes else 503)
 
@@ -44,7 +46,7 @@ def metrics(request: Request, _caller: Operator) -> Response:
 
 @router.get("/v1/live")
 def live(request: Request, _caller: Operator) -> dict[str, Any]:
-    """Who answers for whom in this process, and what is in memory."""
+    """Who answers for whom in this process, what is in memory, and what of its work beside the answers fails."""
     hosting: Hosting = request.app.state.hosting
     return {
         "routes": {
@@ -56,8 +58,18 @@ def live(request: Request, _caller: Operator) -> dict[str, Any]:
             for persona_id, route in hosting.table.routes.items()
         },
         "broken": {persona_id: error.what for persona_id, error in hosting.table.broken.items()},
+        "in_trouble": {
+            work.name: _in_short(trouble) for work in request.app.state.background if (trouble := work.trouble)
+        },
         "in_memory": {engine.ref.name: list(engine.residents.digests) for engine in hosting.engines},
     }
+
+
+def _in_short(error: Exception) -> str:
+    """What we foresaw says what to do; of anything else only its kind leaves the server's log."""
+    if isinstance(error, ExceptionGroup):
+        return f"{error.message}: {'; '.join(map(_in_short, error.exceptions))}"
+    return str(error) if isinstance(error, NabiError) else f"{type(error).__name__}. The server's log tells more."
 
 
 @router.get("/openapi.json", include_in_schema=False)

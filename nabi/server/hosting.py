@@ -217,14 +217,8 @@ class Hosting:
         folder = self.platform.settings.personas
         files = sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.y*ml"))
         if self._personas_read[0] != files:
-            self._personas_read = (files, {one: self._declared(one) for one in self.platform.persona_ids()})
+            self._personas_read = (files, {one: self.platform.declared(one) for one in self.platform.persona_ids()})
         return self._personas_read[1]
-
-    def _declared(self, persona_id: str) -> Persona | ConfigError:
-        try:
-            return self.platform.persona(persona_id)
-        except ConfigError as error:
-            return error
 
 
 def _adapters_of(routes: Iterable[Route]) -> frozenset[str]:

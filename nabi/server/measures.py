@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nabi.repeating import Repeating
 from nabi.server.hosting import Hosting
 from nabi.serving.batching import Answer, BatchEngine
 from nabi.serving.routing import Route
@@ -54,9 +55,26 @@ class Measures:
     def refused(self, status: int) -> None:
         self._refused.labels(str(status)).inc()
 
+    def tell_of(self, background: Iterable[Repeating]) -> None:
+        """From now on the figures say which of this work fails."""
+        self._registry.register(_Background(tuple(background)))
+
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _Background(Collector):
+    """Which work beside the answers fails at the moment of asking."""
+
+    def __init__(self, works: Sequence[Repeating]) -> None:
+        self._works = works
+
+    def collect(self) -> Iterable[Metric]:
+        failing = GaugeMetricFamily("nabi_in_trouble", "1 while work beside the answers fails", labels=["work"])
+        for work in self._works:
+            failing.add_metric([work.name], float(work.trouble is not None))
+        return [failing]
 
 
 class _State(Collector):

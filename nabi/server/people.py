@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,14 +10,13 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from nabi.conversations.erasure import Erasure
-from nabi.errors import DataError, NabiError
+from nabi.errors import DataError
 from nabi.server.access import Caller, needs
 from nabi.server.chat_bodies import MAX_NAME_CHARS, Name
 from nabi.server.hosting import Hosting
 from nabi.server.keeping import Keeper, conversation_id_of
 from nabi.server.measures import Measures
 from nabi.server.problems import NotHere
-from nabi.steps.forget import finish_pending
 from nabi.wiring import Platform
 
 logger = logging.getLogger(__name__)
@@ -51,30 +49,6 @@ class Wish(BaseModel):
     age: int | None = Field(default=None, ge=0, le=150, description="in years; looked at and not kept")
 
 
-class Deletions:
-    """Carries out requests to forget one after the other, while the server goes on answering."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="nabi-forget")
-
-    def carry_out(self) -> None:
-        """Begins with what is pending; what cannot be finished now is, at the next start of anything."""
-        self._worker.submit(self._finish)
-
-    def close(self) -> None:
-        self._worker.shutdown(cancel_futures=True)
-
-    def _finish(self) -> None:
-        try:
-            finish_pending(self._platform)
-        except NabiError as error:
-            logger.error("a deletion waits: %s", error)
-        except Exception:
-            # Nobody asks this thread for its result: what goes wrong must be said here.
-            logger.exception("a deletion waits")
-
-
 @router.post("/feedback")
 def feedback(request: Request, body: Feedback, _caller: Talker) -> dict[str, Any]:
     """Keeps how a user took an answer; a bad one teaches the next training what not to say."""
@@ -100,7 +74,7 @@ def consent(user: User, request: Request, body: Wish, _caller: Talker) -> dict[s
         return {"training": kept.training and kept.guardian is not False, "since": kept.given_at}
     kept = platform.consents.withdraw(key, now)
     erasure = platform.store.withdraw_consent(key, kept.withdrawn_at or now, who=WHO)
-    request.app.state.deletions.carry_out()
+    request.app.state.deletions.wake()
     return {"training": False, "since": kept.withdrawn_at, "request": erasure.id}
 
 
@@ -112,7 +86,7 @@ def forget(user: User, request: Request, _caller: Operator) -> dict[str, Any]:
     keeper.spool.drain()  # what they said a moment ago belongs to it
     erasure = platform.store.forget_person(key, who=WHO)
     platform.consents.forget(key)
-    request.app.state.deletions.carry_out()
+    request.app.state.deletions.wake()
     return _told(platform, erasure)
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 router = APIRouter()
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-_PARTS = {"/page.css": "page.css"} | {
+_PARTS = {"/page.css": "page.css", "/page.js": "page.js"} | {
     f"/{page}{ending}": f"{page}{ending or '.html'}"
     for page in ("vote", "console", "docs")
     for ending in ("", ".css", ".js")

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from nabi.errors import ModelError, NabiError
 from nabi.personas.model import Persona
 from nabi.registry.rollouts import is_chosen
+from nabi.repeating import Repeating
 from nabi.serving.residents import Adapter
 from nabi.training.base_model import BaseRef
 
@@ -74,15 +75,13 @@ class RouteTable:
     ) -> None:
         self._read = read
         self._prepare = prepare
-        self._every_s = every_s
         self._routes: Routes = MappingProxyType({})
         self._broken: Mapping[str, NabiError] = MappingProxyType({})
         self._out_of_reach: NabiError | None = None
         self._replacing = threading.Lock()
         self._num_looks = 0
         self._newest_look = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="nabi-routes", daemon=True)
+        self.looking = Repeating("routes", self.refresh, every_s=every_s)
 
     @property
     def routes(self) -> Routes:
@@ -101,12 +100,10 @@ class RouteTable:
     def start(self) -> None:
         """A first look, and then one every `every_s`."""
         self.refresh()
-        self._thread.start()
+        self.looking.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self.looking.stop()
 
     def refresh(self) -> None:
         """One look. A persona whose new route cannot be made ready keeps its old one.
@@ -168,11 +165,3 @@ class RouteTable:
             )
         logger.info("%s answers for %s", route.served_by, route.persona.id)
         return None
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._every_s):
-            try:
-                self.refresh()
-            except Exception:
-                # This thread must outlive whatever one look meets: without it no change is seen any more.
-                logger.exception("what is live could not be looked at")

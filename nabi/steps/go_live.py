@@ -67,7 +67,9 @@ def try_out(
     if candidate is None and running is not None:
         candidate = running.candidate
     if candidate is None:
-        versions = [version for version in platform.registry.versions(persona_id) if not version.replayed]
+        versions = [
+            version for version in platform.registry.versions(persona_id) if not (version.replayed or version.removed)
+        ]
         if not versions:
             raise ConfigError(f"{persona_id} has no adapter to try.", fix=f"Train one: nabi run --persona {persona_id}")
         candidate = versions[-1].name

@@ -27,12 +27,20 @@ class Delivery:
     num_given_up: int = 0
 
 
+LATE = timedelta(hours=6)
+"""A request to forget waits for steps that use conversations; the loop's period, in which a training has ended."""
+
+
 def deliver_notices(platform: Platform) -> Delivery:
-    """Notes silences, then delivers what is due: at least once each, in order, nothing given up without a word.
+    """Notes silences and what waits too long, then delivers what is due.
+
+    At least once each, in order, nothing given up without a word.
 
     It takes ten seconds at most while the receiver is away: the first notice that is missed ends the round.
     """
-    note_silences(platform, datetime.now(UTC))
+    now = datetime.now(UTC)
+    note_silences(platform, now)
+    note_late_deletions(platform, now)
     url = platform.settings.webhook_url
     if url is None:
         return Delivery()
@@ -74,6 +82,23 @@ def note_silences(platform: Platform, now: datetime) -> None:
             _note(platform, "skipped_for_days", persona_id, silence, now=now)
         elif (silence := undeployed(ended, live.since if live else None)) and now - silence.since >= quiet:
             _note(platform, "nothing_deployed", persona_id, silence, now=now)
+
+
+def note_late_deletions(platform: Platform, now: datetime) -> None:
+    """A notice for every request to forget that is not finished after `LATE`, and again each day."""
+    for erasure in platform.store.erasures.pending():
+        waited = now - erasure.requested_at
+        if waited < LATE:
+            continue
+        hours = int(waited / timedelta(hours=1))
+        platform.notices.note(
+            "deletion_waits",
+            None,
+            f"Request {erasure.id} to forget is not finished after {hours} hours. It is tried again each hour;"
+            " what holds it up says: nabi forget --resume",
+            {"request": erasure.id, "since": erasure.requested_at.isoformat(), "hours": hours},
+            occasion=f"{erasure.id}:{waited.days}",
+        )
 
 
 _WHAT: dict[Event, str] = {

@@ -17,7 +17,7 @@ from nabi.registry.version_names import is_version_name
 from nabi.steps.guard import uses_words
 from nabi.steps.train import JOB_RECORD, loss_file, preferences_file, resting_samples
 from nabi.training.adapter import METADATA, AdapterManifest, load_verified, read_manifest
-from nabi.training.base_model import resolve_base
+from nabi.training.base_model import BaseRef, resolve_base
 from nabi.training.progress import Progress
 from nabi.training.train import TrainingJob, TrainingResult
 from nabi.training.worker import train_in_own_process
@@ -34,8 +34,9 @@ class Reproduction:
 
     Args:
         differing: what was not the same around the two: name → (then, now).
-        largest_difference: of any weight, in absolute figures.
-        relative_difference: norm of the difference by the norm of the first adapter.
+        largest_difference: of any weight, in absolute figures; None where the weights of then were removed and those
+            of now are others.
+        relative_difference: norm of the difference by the norm of the first adapter; None in the same case.
     """
 
     adapter: str
@@ -43,8 +44,8 @@ class Reproduction:
     digest_now: str
     holdout_then: float | None
     holdout_now: float | None
-    largest_difference: float
-    relative_difference: float
+    largest_difference: float | None
+    relative_difference: float | None
     differing: Mapping[str, tuple[str, str]]
 
     @property
@@ -62,10 +63,11 @@ class Reproduction:
         if self.equal:
             return f"{self.adapter} came out again, equal to the last bit."
         around = ", ".join(self.differing) or "nothing that is recorded"
-        return (
-            f"{self.adapter} came out different: weights by {self.largest_difference:.2g} at most"
-            f" ({self.relative_difference:.2g} of their norm); what differs around it: {around}."
-        )
+        if self.largest_difference is None or self.relative_difference is None:
+            by = "by how much, nobody can tell: its weights of then were removed"
+        else:
+            by = f"weights by {self.largest_difference:.2g} at most ({self.relative_difference:.2g} of their norm)"
+        return f"{self.adapter} came out different: {by}; what differs around it: {around}."
 
 
 @uses_words
@@ -81,36 +83,45 @@ def reproduce(platform: Platform, name: str, on_progress: Progress) -> Reproduct
         ModelError: the base is not the one of then, or the training failed.
     """
     version = _version_named(platform, name)
-    folder = platform.registry.folder_of(version)
-    manifest, metadata = read_manifest(folder), json.loads((folder / METADATA).read_text(encoding="utf-8"))
     recorded = TrainingJob.model_validate_json(platform.tracker.read_text(version.run_id, JOB_RECORD))
     base = resolve_base(recorded.base_model, platform.settings.models)
-    if base.revision != manifest.base_revision:
-        raise ModelError(
-            f"{base.name} is at revision {base.revision[:12]} now and was at {manifest.base_revision[:12]} then",
-            where=version.name,
-            fix="Put the base of then into models/ and try again.",
-        )
     platform.settings.state.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reproduction-", dir=platform.settings.state) as scratch:
+        then, has_weights = platform.registry.record_of(version, Path(scratch) / "then")
+        manifest, metadata = read_manifest(then), json.loads((then / METADATA).read_text(encoding="utf-8"))
+        if base.revision != manifest.base_revision:
+            raise ModelError(
+                f"{base.name} is at revision {base.revision[:12]} now and was at {manifest.base_revision[:12]} then",
+                where=version.name,
+                fix="Put the base of then into models/ and try again.",
+            )
         job = _job_again(platform, version, recorded, metadata, Path(scratch) / "adapter")
         _check_data(version, job, manifest.arguments)
         result = train_in_own_process(job, on_progress)
-        then, now = load_verified(folder, base)[1], load_verified(result.adapter_dir, base)[1]
         again = read_manifest(result.adapter_dir)
-        differences = {key: (then[key].double() - now[key].double()) for key in then}
-        norm = sum(float(tensor.double().pow(2).sum()) for tensor in then.values()) ** 0.5
-        distance = sum(float(tensor.pow(2).sum()) for tensor in differences.values()) ** 0.5
+        equal = again.weights_sha256 == manifest.weights_sha256
+        apart: tuple[float, float] | tuple[None, None] = (0.0, 0.0) if equal else (None, None)
+        if has_weights:
+            apart = _apart(then, result.adapter_dir, base)
         return Reproduction(
             adapter=version.name,
             digest_then=manifest.weights_sha256,
             digest_now=again.weights_sha256,
             holdout_then=metadata["result"]["holdout_loss"],
             holdout_now=result.holdout_loss,
-            largest_difference=max(float(tensor.abs().max()) for tensor in differences.values()),
-            relative_difference=distance / norm,
+            largest_difference=apart[0],
+            relative_difference=apart[1],
             differing=_differing(platform, version, manifest, again, result),
         )
+
+
+def _apart(then: Path, now: Path, base: BaseRef) -> tuple[float, float]:
+    """How far the weights of two adapters' folders lie apart, at most and as a share of the first one's norm."""
+    old, new = load_verified(then, base)[1], load_verified(now, base)[1]
+    differences = {key: (old[key].double() - new[key].double()) for key in old}
+    norm = sum(float(tensor.double().pow(2).sum()) for tensor in old.values()) ** 0.5
+    distance = sum(float(tensor.pow(2).sum()) for tensor in differences.values()) ** 0.5
+    return max(float(tensor.abs().max()) for tensor in differences.values()), distance / norm
 
 
 def _version_named(platform: Platform, name: str) -> AdapterVersion:

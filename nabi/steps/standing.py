@@ -9,6 +9,8 @@ from typing import Literal
 
 from nabi.conversations.records import Frozen, Moment
 from nabi.errors import ConfigError
+from nabi.personas.model import Limits
+from nabi.registry.journal import State
 from nabi.registry.progress import Progress
 from nabi.registry.regression import Measured
 from nabi.registry.rollouts import Rollout
@@ -44,10 +46,14 @@ class Standing(Frozen):
 
     Attributes:
         champion: the live version; None while the bare base answers.
+        tainted: the live version learned from words that were deleted since; it is to be trained anew.
         previous: what a rollback puts back. `barred`: why that must not be live again.
         new_samples: conversations that nothing was learned from yet; `needed` of them start a training.
-        last_window: what the newest window ended with, in words, or what is wrong with the persona's file; `failed`:
-            whether it did, or something is.
+        window: the end of the newest one; `timezone` is the persona's.
+        outcome: what became of it; `running` also where it waits or was killed. `gain`: the relative gain that its gate
+            measured, 0.08 for 8 %; None where no candidate was measured.
+        last_window: what it ended with, in words, or what is wrong with the persona's file; `failed`: whether it did,
+            or something is.
         doing: the pass that is under way.
     """
 
@@ -55,12 +61,17 @@ class Standing(Frozen):
     name: str
     base: str
     champion: str | None
+    tainted: bool
     since: Moment | None
     previous: str | None
     barred: str | None
     trial: Trial | None
     new_samples: int
     needed: int | None
+    timezone: str
+    window: Moment | None
+    outcome: State | None
+    gain: float | None
     last_window: str | None
     failed: bool
     doing: Doing | None
@@ -164,23 +175,28 @@ def changes(platform: Platform, persona_id: str) -> list[Change]:
 
 
 def _standing(platform: Platform, persona_id: str, trial: Rollout | None, now: datetime) -> Standing:
-    try:
-        persona, problem = platform.persona(persona_id), None
-    except ConfigError as error:
-        persona, problem = None, str(error)
+    declared = platform.declared(persona_id)
+    persona, problem = (None, str(declared)) if isinstance(declared, ConfigError) else (declared, None)
     live = platform.ledger.live(persona_id)
     newest = platform.journal.latest(persona_id, num=1)
+    limits = persona.limits if persona else Limits()
+    tainted = {retirement.adapter_version for retirement in platform.lineage.retirements(persona_id)}
     return Standing(
         persona=persona_id,
         name=persona.name if persona else persona_id,
         base=(persona and persona.base_model) or platform.settings.base_model,
         champion=live.champion if live else None,
+        tainted=live is not None and live.champion in tainted,
         since=live.since if live else None,
         previous=live.previous if live else None,
         barred=platform.rollouts.why_barred(live.previous) if live and live.previous else None,
         trial=_trial(trial) if trial else None,
         new_samples=platform.store.counts(persona_id, now).num_unlearned,
         needed=persona.limits.min_new_samples if persona else None,
+        timezone=limits.timezone,
+        window=newest[0].as_of if newest else None,
+        outcome=newest[0].state if newest else None,
+        gain=newest[0].figures.get("gain") if newest else None,
         last_window=problem or (newest[0].sentence or newest[0].state if newest else None),
         failed=problem is not None or (bool(newest) and newest[0].state == "failed"),
         doing=_doing(platform.progress.of(persona_id)),

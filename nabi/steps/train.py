@@ -59,7 +59,7 @@ def train_candidate(
         snapshot.run_id,
         result.adapter_dir,
         result.digest,
-        tags={"dataset_version": snapshot.version, "as_of": window.as_of.isoformat(), "commit": job.commit},
+        tags=_tags(snapshot, job),
         replayed=window.replayed,
     )
     return Candidate(
@@ -223,6 +223,13 @@ def _record(platform: Platform, job: TrainingJob) -> dict[str, str]:
         "base_revision": resolve_base(job.base_model, platform.settings.models).revision,
         "libraries": json.dumps(library_versions(four_bit=job.recipe.four_bit), sort_keys=True),
     }
+
+
+def _tags(snapshot: Snapshot, job: TrainingJob) -> dict[str, str]:
+    """What a version says of itself."""
+    start = {"start": job.start_adapter.name} if job.start_adapter else {}
+    as_of = snapshot.window.as_of.isoformat()
+    return {"dataset_version": snapshot.version, "as_of": as_of, "commit": job.commit, **start}
 
 
 def _params(job: TrainingJob) -> dict[str, object]:

@@ -12,6 +12,7 @@ from nabi.errors import ConfigError
 from nabi.integrations.mlflow_tracking import Tracker
 from nabi.registry.adapters import AdapterRegistry, AdapterVersion
 from nabi.registry.ledger import Ledger
+from nabi.registry.removals import Removals
 from nabi.registry.rollouts import Rollouts
 from nabi.registry.version_names import parse_version_name
 
@@ -27,8 +28,15 @@ def rollouts(tmp_path: Path, ledger: Ledger) -> Rollouts:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, tracker: Tracker, ledger: Ledger, rollouts: Rollouts) -> AdapterRegistry:
-    return AdapterRegistry(tracker, ledger, rollouts, tmp_path / "adapters")
+def removals(tmp_path: Path, ledger: Ledger) -> Removals:
+    return Removals(open_database(f"sqlite:///{tmp_path / 'nabi.db'}"))
+
+
+@pytest.fixture
+def registry(
+    tmp_path: Path, tracker: Tracker, ledger: Ledger, rollouts: Rollouts, removals: Removals
+) -> AdapterRegistry:
+    return AdapterRegistry(tracker, ledger, rollouts, removals, tmp_path / "adapters")
 
 
 def make_version(registry: AdapterRegistry, tracker: Tracker, digest: str) -> AdapterVersion:

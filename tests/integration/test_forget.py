@@ -85,6 +85,9 @@ def test_nothing_of_the_person_is_left_and_nothing_of_the_others_is_touched(plan
         "state folder",
     }
     assert {line["adapter"] for line in report["retire"]} == planted.tainted
+    notices = [notice for notice in open_platform(planted.home).notices.latest() if notice.event == "to_retire"]
+    assert {adapter for notice in notices for adapter in notice.facts["adapters"]} == planted.tainted
+    assert len(notices) == len({notice.persona_id for notice in notices}) > 1
     assert CANARY not in json.dumps(report, ensure_ascii=False)
 
 
@@ -158,6 +161,11 @@ def test_after_a_deletion_lineage_says_so(planted: Planted) -> None:
     rows = {row["adapter"]: row["retire"] for row in json.loads(nabi("adapters", "list", "bot", "--json"))}
     assert rows["bot--v1"] is None
     assert rows["bot--v2"]
+    stand = {row["adapter"]: row["retire"] for row in json.loads(nabi("status", "--json"))["personas"]}
+    live = {name for name in planted.adapters if name in stand}
+    assert live & planted.tainted
+    assert live - planted.tainted
+    assert {name for name in live if stand[name]} == live & planted.tainted
 
 
 def test_a_withdrawal_takes_only_what_came_since(planted: Planted) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 import flows.control
 from nabi.settings import Settings
-from nabi.steps.notify import deliver_notices, note_silences
+from nabi.steps.forget import finish_pending
+from nabi.steps.notify import LATE, deliver_notices, note_late_deletions, note_silences
 from nabi.wiring import Platform
 
 SECRET = "T0/B0/hush"
@@ -192,6 +193,22 @@ def test_a_week_in_which_nothing_went_live_reaches_a_person_with_the_reasons(
     assert [body["event"] for _, body in receiver.received].count("nothing_deployed") == 1
 
 
+def test_a_request_to_forget_that_is_not_finished_reaches_a_person_once_a_day(
+    platform: Platform, receiver: Receiver
+) -> None:
+    erasure = platform.store.forget_person("0" * 64, who="a test")
+    for waited in (timedelta(hours=5), LATE, timedelta(hours=23), timedelta(hours=25)):
+        note_late_deletions(platform, erasure.requested_at + waited)
+    assert deliver_notices(platform).num_delivered == 2
+    first, second = (body for _, body in receiver.received)
+    assert (first["event"], first["persona"]) == ("deletion_waits", None)
+    assert first["text"].startswith(f"Request {erasure.id} to forget is not finished after 6 hours.")
+    assert (first["facts"]["hours"], second["facts"]["hours"]) == (6, 25)
+    finish_pending(platform)
+    note_late_deletions(platform, erasure.requested_at + timedelta(days=3))
+    assert deliver_notices(platform).num_delivered == 0
+
+
 def test_a_broken_persona_file_keeps_no_other_notice_back(platform: Platform, receiver: Receiver) -> None:
     (platform.settings.personas / "hana.yaml").write_text("id: [")
     noon = datetime(2026, 7, 1, 3, tzinfo=UTC)
@@ -205,18 +222,17 @@ def test_the_control_loop_goes_on_telling_after_a_mistake_in_the_configuration(
     platform: Platform, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("flows.control.TELL_SECONDS", 0.02)
-    folder, ended = platform.settings.personas, threading.Event()
+    folder = platform.settings.personas
     folder.rename(folder.with_name("away"))
     give_up(platform, "r1")
-    teller = threading.Thread(target=flows.control.tell_people, args=(platform, ended))
+    teller = flows.control.telling(platform)
     teller.start()
     try:
         wait_until(lambda: "the personas folder does not exist" in caplog.text)
         folder.with_name("away").rename(folder)
         wait_until(lambda: receiver.received != [])
     finally:
-        ended.set()
-        teller.join()
+        teller.stop()
     assert receiver.received[0][1]["event"] == "gave_up"
 
 

@@ -164,3 +164,18 @@ def test_what_names_no_training_is_refused(trained: tuple[Platform, Candidate]) 
         reproduce(platform, "bot@2020-01-01T00:00Z", no_progress)
     with pytest.raises(ConfigError, match="is no time"):
         reproduce(platform, "bot@yesterday", no_progress)
+
+
+def test_a_version_whose_files_were_removed_is_still_trained_again(trained: tuple[Platform, Candidate]) -> None:
+    """The last test: it takes the weights away."""
+    platform, candidate = trained
+    version = platform.registry.version(candidate.adapter)
+    assert platform.removals.begin("bot", {version.name: "nobody needs it"}) == [version.name]
+    platform.registry.remove_files(version, why="nobody needs it")
+    same = reproduce(platform, candidate.adapter, no_progress)
+    assert (same.equal, same.digest_now, same.largest_difference) == (True, candidate.digest, 0.0)
+    with forged_seed(platform, candidate.snapshot.run_id):
+        other = reproduce(platform, candidate.adapter, no_progress)
+    assert other.largest_difference is None
+    assert "its weights of then were removed" in other.sentence
+    assert list(platform.settings.state.glob("reproduction-*")) == []

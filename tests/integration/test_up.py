@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import re
@@ -13,15 +14,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 import pytest
+from prefect.client.base import PrefectHttpxSyncClient
 from sqlalchemy import create_engine, inspect
 
+from flows.deployments import run_command
 from flows.work_pool import DEPLOYMENTS, LOOP, LOW, NORMAL, POOL, QUEUES, SLOTS, UPKEEP
 from nabi.integrations.local_servers import free_port, port_is_taken
 from nabi.integrations.running import processes_of
@@ -88,21 +91,16 @@ class Installation:
         return (self.settings.state / "secrets" / f"{of}.password").read_text()
 
     def prefect(self, method: str, path: str, **body: Any) -> Any:
-        """Prefect's API as its own client uses it: with login, and with a token against forged requests."""
-        client = "tests"
-        token = self._asked("GET", f"csrf-token?client={client}", {}, {})["token"]
-        return self._asked(method, path, body, {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client})
-
-    def _asked(self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        asked = urllib.request.Request(
-            f"http://127.0.0.1:{self.prefect_port}/api/{path}",
-            method=method,
-            data=json.dumps(body).encode() if method != "GET" else None,
-            headers={"Authorization": login(self.password("prefect")), "Content-Type": "application/json", **headers},
-        )
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            content = answer.read()
-        return json.loads(content) if content else None
+        """Prefect's API through its own client: with login, with a token against forged requests, and asked again
+        where the server says 503, as it does when two writers meet in its SQLite database."""
+        with PrefectHttpxSyncClient(
+            base_url=f"http://127.0.0.1:{self.prefect_port}/api/",
+            auth=("nabi", self.password("prefect")),
+            enable_csrf_support=True,
+            timeout=30,
+        ) as client:
+            answer = client.request(method, path, json=body if method != "GET" else None)
+        return answer.json() if answer.content else None
 
     def run_of(self, deployment: str) -> dict[str, Any]:
         """A run of a deployment, made now and waited for."""
@@ -113,6 +111,10 @@ class Installation:
             return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
         return until(120, ended)
+
+    def pool_template(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.prefect("GET", f"work_pools/{POOL}")["base_job_template"]
+        return found
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.prefect("GET", f"deployments/name/{name}")
@@ -233,6 +235,32 @@ def test_pool_queues_and_deployments_are_made(installation: Installation) -> Non
     assert found[LOOP]["work_queue_name"] == NORMAL
     (schedule,) = found[LOOP]["schedules"]
     assert (schedule["schedule"]["interval"], schedule["schedule"]["timezone"]) == (21600, "Asia/Seoul")
+
+
+@pytest.mark.usefixtures("up")
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (None, run_command()),
+        ("/moved/setsid /moved/bin/python -m prefect.engine", run_command()),
+        ("nice -n 5 python -m prefect.engine", "nice -n 5 python -m prefect.engine"),
+    ],
+)
+def test_the_pool_learns_where_python_lies_now_and_keeps_a_command_of_a_persons(
+    held: str | None, expected: str | None, installation: Installation
+) -> None:
+    made = installation.pool_template()
+    assert made["variables"]["properties"]["command"]["default"] == run_command()
+    template = copy.deepcopy(made)
+    template["variables"]["properties"]["command"]["default"] = held
+    installation.prefect("PATCH", f"work_pools/{POOL}", base_job_template=template)
+    try:
+        environment = {**installation.environment, "PREFECT_HOME": str(installation.settings.state / "prefect")}
+        subprocess.run([sys.executable, "-m", "flows.deployments"], env=environment, cwd=ROOT, check=True)
+        template["variables"]["properties"]["command"]["default"] = expected
+        assert installation.pool_template() == template
+    finally:
+        installation.prefect("PATCH", f"work_pools/{POOL}", base_job_template=made)
 
 
 @pytest.mark.usefixtures("up")

@@ -41,7 +41,7 @@ HEAVY = [
     "nabi.registry.adapters",
 ]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * 3600 if IS_LONG else 1200)]
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ class SmallPlatform:
     home: Path
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    settings_environment: Mapping[str, str] = field(default_factory=dict)
+    settings_environment: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -93,13 +93,14 @@ class SmallPlatform:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
+        """Of every process; a setting that is None is left out."""
+        told = {
             **os.environ,
             **prefect_server(self.settings, self.port).environment,
             "NABI_HOME": str(self.home),
             "NABI_THREADS": "1",
             **mark(self.settings),
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
@@ -109,6 +110,7 @@ class SmallPlatform:
             "NABI_MAX_MEMORY": "100",
             **self.settings_environment,
         }
+        return {name: value for name, value in told.items() if value is not None}
 
     def start(self, *names: str) -> None:
         """Starts processes that do not run; the server is ready afterwards."""
@@ -196,13 +198,13 @@ class SmallPlatform:
 
 _COMMANDS: dict[str, Callable[[int], list[str]]] = {
     "server": lambda port: ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-    "worker": lambda _port: ["prefect", "worker", "start", "--pool", "nabi", "--name", "here"],
+    "worker": lambda _port: ["prefect", "worker", "start", "--pool", "nabi", "--name", os.uname().nodename],
     "control": lambda _port: ["flows.control"],
 }
 
 
 @contextmanager
-def small_platform(home: Path, **settings: str) -> Iterator[SmallPlatform]:
+def small_platform(home: Path, **settings: str | None) -> Iterator[SmallPlatform]:
     """A platform with server and deployments; what else is to run is started by the test."""
     platform = SmallPlatform(home, settings_environment=settings)
     try:

@@ -1,4 +1,4 @@
-"use strict";
+import { Door, ask as askServer, dress, make, moment, onLanguage, part } from "/page.js";
 
 const TEXTS = {
   ko: {
@@ -17,9 +17,11 @@ const TEXTS = {
     base: "기본 모델",
     none: "없음",
     since: (when) => `${when}부터`,
+    tainted: "그 뒤로 지워진 말에서 배웠어요. 새로 학습해야 해요.",
     share: "세션의 몇 %",
     of: (it) => `${it.candidate} · 세션의 ${it.share}%${it.planned ? " · 계획대로 늘어남" : ""}`,
     never: "아직 없음",
+    outcomes: { deployed: "새 버전 배포", kept: "지금 버전 유지", skipped: "건너뜀", failed: "실패", cancelled: "취소됨", running: "진행 중", won: "재연에서 이김" },
     stages: {
       collect: "대화를 읽는 중",
       filter: "배우지 않을 것을 골라내는 중",
@@ -52,6 +54,9 @@ const TEXTS = {
     closed: "이 토큰으로는 들어갈 수 없어요. 운영자 토큰이 맞는지 보세요.",
     away: "서버에 닿지 않아요. 저절로 다시 해 볼게요.",
     refused: (why) => `하지 못했어요: ${why}`,
+    fails: (work, why) => `${work} 못하고 있어요: ${why}`,
+    works: { routes: "무엇이 답할지 살피지", spool: "들은 말을 저장하지", watch: "나빠졌는지 지켜보지", deletions: "지워 달라는 말을 지우지" },
+    broken: (persona, why) => `${persona}: 답할 수 없어요. ${why}`,
   },
   en: {
     title: "What is live?",
@@ -69,9 +74,11 @@ const TEXTS = {
     base: "the base model",
     none: "none",
     since: (when) => `since ${when}`,
+    tainted: "Learned from words that were deleted since: train it anew.",
     share: "Percent of the sessions",
     of: (it) => `${it.candidate} · ${it.share} % of the sessions${it.planned ? " · grows by plan" : ""}`,
     never: "none yet",
+    outcomes: { deployed: "deployed a new version", kept: "kept the live version", skipped: "skipped", failed: "failed", cancelled: "cancelled", running: "under way", won: "won a replay" },
     stages: {
       collect: "reading what was said",
       filter: "sorting out what may not be learned from",
@@ -104,54 +111,48 @@ const TEXTS = {
     closed: "This token does not open the page. Is it the operator's?",
     away: "The server cannot be reached; it will be asked again.",
     refused: (why) => `Not done: ${why}`,
+    fails: (work, why) => `The server fails at ${work}: ${why}`,
+    works: { routes: "seeing what is live", spool: "keeping what was said", watch: "watching the answers", deletions: "deleting what is to be forgotten" },
+    broken: (persona, why) => `${persona} cannot answer: ${why}`,
   },
 };
 const EVERY_MS = 5000;
-const TOKEN = "nabi-operator";
 
-let language = localStorage.getItem("nabi-language") === "en" ? "en" : "ko";
+const door = new Door("nabi-operator", {
+  opened: () => { problem = told = null; draw(); look(); },
+  left: () => { personas = live = one = told = problem = null; draw(); },
+});
 let personas = null; // what the server said last
+let live = null; // … of its own work
 let one = null; // … of the chosen persona
 let told = null; // how the last thing that was done ended: a function of the texts
 let problem = null;
 let asked = null; // what the dialogue is about
 
-const part = (id) => document.getElementById(id);
 const chosen = () => decodeURIComponent(location.hash.slice(1));
-const token = () => sessionStorage.getItem(TOKEN);
 
 /** What the server answers; null where it did not, and `problem` says why. */
 async function ask(path, body) {
-  let answer;
-  try {
-    answer = await fetch(path, {
-      method: body ? "POST" : "GET",
-      headers: { Authorization: `Bearer ${token()}`, "Content-Type": "application/json" },
-      body: body && JSON.stringify(body),
-    });
-  } catch {
-    problem = "away";
-    return null;
-  }
-  if (answer.status === 401 || answer.status === 403) {
-    sessionStorage.removeItem(TOKEN);
-    personas = one = null;
+  const { status, ok, said } = await askServer(path, door.token, body);
+  if (status === 401 || status === 403) {
+    door.forget();
+    personas = live = one = null;
     problem = "closed";
     return null;
   }
-  problem = answer.status >= 500 && !body ? "away" : null;
-  const said = await answer.json();
-  if (answer.ok) return said;
-  if (body) told = (texts) => texts.refused(said.error.message);
+  problem = status === 0 || (status >= 500 && !body) ? "away" : null;
+  if (ok) return said;
+  if (body && status) told = (texts) => texts.refused(said.error.message);
   return null;
 }
 
 async function look() {
-  if (!token()) return draw();
+  if (!door.token) return draw();
   const all = await ask("/v1/personas");
   if (all) personas = all;
+  live = all && (await ask("/v1/live"));
   const name = chosen();
-  if (token() && name && personas && personas.some((it) => it.persona === name)) {
+  if (door.token && name && personas && personas.some((it) => it.persona === name)) {
     const found = await ask(`/v1/personas/${encodeURIComponent(name)}`);
     if (found && chosen() === name) one = found;
   } else {
@@ -161,19 +162,20 @@ async function look() {
 }
 
 function draw() {
-  const texts = TEXTS[language];
-  document.documentElement.lang = language;
-  document.title = texts.title;
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = texts[element.dataset.text];
-  part("language").textContent = texts.other;
-  part("language").lang = language === "ko" ? "en" : "ko";
-  part("message").textContent = problem ? texts[problem] : told ? told(texts) : token() && !personas ? texts.loading : "";
-  part("login").hidden = Boolean(token());
-  part("leave").hidden = !token();
+  const texts = dress(TEXTS);
+  part("message").textContent = problem ? texts[problem] : told ? told(texts) : door.token && !personas ? texts.loading : "";
+  door.draw();
+  part("troubles").replaceChildren(...(live ? troubles(texts) : []));
   part("personas").hidden = !personas;
   part("one").hidden = !one;
   if (personas) drawAll(texts);
   if (one) drawOne(texts);
+}
+
+function troubles(texts) {
+  const works = Object.entries(live.in_trouble).map(([work, why]) => texts.fails(texts.works[work] || work, why));
+  const broken = Object.entries(live.broken).map(([persona, why]) => texts.broken(persona, why));
+  return [...works, ...broken].map((line) => make("li", line));
 }
 
 function drawAll(texts) {
@@ -181,11 +183,11 @@ function drawAll(texts) {
   const rows = personas.map((it) => {
     const row = make("tr", [
       make("td", [choice(it), make("small", it.persona)]),
-      make("td", [it.champion || texts.base, make("small", it.since ? texts.since(moment(it.since)) : it.base)]),
+      make("td", [it.champion || texts.base, make("small", it.since ? texts.since(moment(it.since)) : it.base), make("small", it.tainted ? texts.tainted : "")]),
       make("td", [it.previous || texts.none, make("small", it.barred || "")]),
       make("td", it.trial ? texts.of(it.trial) : texts.none),
       make("td", `${it.new_samples} / ${it.needed ?? "?"}`),
-      make("td", it.doing ? progress(texts, it.doing) : it.last_window || texts.never),
+      make("td", it.doing ? progress(texts, it.doing) : ending(texts, it)),
     ]);
     row.lastChild.classList.toggle("failed", it.failed && !it.doing);
     row.setAttribute("aria-current", String(it.persona === chosen()));
@@ -193,6 +195,13 @@ function drawAll(texts) {
   });
   document.querySelector("#personas tbody").replaceChildren(...rows);
   if (focused) document.querySelector(`[data-persona="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** What became of the newest window, and below it the sentence of the journal, which is English. */
+function ending(texts, it) {
+  if (!it.outcome) return it.last_window || texts.never;
+  const gain = it.gain === null ? "" : ` · ${it.gain < 0 ? "−" : "+"}${Math.abs(100 * it.gain).toFixed(1)} %`;
+  return [texts.outcomes[it.outcome] + gain, make("small", it.last_window === it.outcome ? "" : it.last_window)];
 }
 
 /** The bar of a pass under way; what a step itself says stands below it. */
@@ -243,17 +252,6 @@ function figure(texts, it, name) {
   return name === "num_chars" ? texts.chars(it[name]) : texts.seconds(it[name]);
 }
 
-function moment(text) {
-  return new Date(text).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
-}
-
-/** Text only: what is shown was written by people and by models. */
-function make(kind, content) {
-  const element = document.createElement(kind);
-  element.append(...[content].flat());
-  return element;
-}
-
 /** Nothing is done before somebody said who they are and why. */
 function sure(what, title) {
   asked = { what, persona: one.persona, version: one.trial && one.trial.candidate };
@@ -281,31 +279,14 @@ async function carryOut() {
   part("name").focus();
 }
 
-part("login").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(TOKEN, part("token").value.trim());
-  part("token").value = "";
-  problem = told = null;
-  draw();
-  look();
-});
-part("leave").addEventListener("click", () => {
-  sessionStorage.removeItem(TOKEN);
-  personas = one = told = problem = null;
-  draw();
-});
-part("rollback").addEventListener("click", () => sure("rollback", TEXTS[language].rollback(one)));
-part("promote").addEventListener("click", () => sure("promote", TEXTS[language].promote(one)));
-part("rollout").addEventListener("click", () => sure("rollout", TEXTS[language].try));
+for (const what of ["rollback", "promote", "rollout"]) {
+  part(what).addEventListener("click", () => sure(what, part(what).textContent));
+}
 part("no").addEventListener("click", () => part("sure").close(""));
 part("sure").addEventListener("close", carryOut);
-part("language").addEventListener("click", () => {
-  language = language === "ko" ? "en" : "ko";
-  localStorage.setItem("nabi-language", language);
-  draw();
-});
+onLanguage(draw);
 window.addEventListener("hashchange", () => { one = null; told = null; look(); });
-setInterval(() => { if (!document.hidden && token() && !part("sure").open) look(); }, EVERY_MS);
+setInterval(() => { if (!document.hidden && door.token && !part("sure").open) look(); }, EVERY_MS);
 
 draw();
 look();

@@ -1,4 +1,4 @@
-"use strict";
+import { Door, ask, dress, make, onLanguage, part } from "/page.js";
 
 const TEXTS = {
   ko: {
@@ -42,47 +42,29 @@ const TEXTS = {
     away: "The server cannot be reached.",
   },
 };
-const TOKEN = "nabi-docs";
 const LIMITS = { minimum: "≥", exclusiveMinimum: ">", maximum: "≤", exclusiveMaximum: "<", maxLength: "chars ≤", maxItems: "items ≤" };
 
-let language = localStorage.getItem("nabi-language") === "en" ? "en" : "ko";
+const door = new Door("nabi-docs", {
+  opened: () => { problem = null; draw(); look(); },
+  left: () => { described = problem = null; draw(); },
+});
 let described = null; // the server's OpenAPI description
 let problem = null;
 
-const part = (id) => document.getElementById(id);
-const token = () => sessionStorage.getItem(TOKEN);
-
 async function look() {
-  if (!token()) return draw();
-  let answer;
-  try {
-    answer = await fetch("/openapi.json", { headers: { Authorization: `Bearer ${token()}` } });
-  } catch {
-    problem = "away";
-    return draw();
-  }
-  if (answer.status === 401 || answer.status === 403) {
-    sessionStorage.removeItem(TOKEN);
-    problem = "closed";
-  } else if (!answer.ok) {
-    problem = "away";
-  } else {
-    described = await answer.json();
-    problem = null;
-  }
+  if (!door.token) return draw();
+  const { status, ok, said } = await ask("/openapi.json", door.token);
+  const isRefused = status === 401 || status === 403;
+  if (isRefused) door.forget();
+  if (ok) described = said;
+  problem = ok ? null : isRefused ? "closed" : "away";
   draw();
 }
 
 function draw() {
-  const texts = TEXTS[language];
-  document.documentElement.lang = language;
-  document.title = texts.title;
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = texts[element.dataset.text];
-  part("language").textContent = texts.other;
-  part("language").lang = language === "ko" ? "en" : "ko";
-  part("message").textContent = problem ? texts[problem] : token() && !described ? texts.loading : "";
-  part("login").hidden = Boolean(token());
-  part("leave").hidden = !token();
+  const texts = dress(TEXTS);
+  part("message").textContent = problem ? texts[problem] : door.token && !described ? texts.loading : "";
+  door.draw();
   part("routes").hidden = !described;
   if (described) part("routes").replaceChildren(...routes(texts));
 }
@@ -138,30 +120,6 @@ function resolved(schema) {
   return schema.$ref ? described.components.schemas[schema.$ref.split("/").pop()] : schema;
 }
 
-function make(name, content) {
-  const element = document.createElement(name);
-  element.append(...[content].flat());
-  return element;
-}
-
-part("login").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(TOKEN, part("token").value.trim());
-  part("token").value = "";
-  problem = null;
-  draw();
-  look();
-});
-part("leave").addEventListener("click", () => {
-  sessionStorage.removeItem(TOKEN);
-  described = problem = null;
-  draw();
-});
-part("language").addEventListener("click", () => {
-  language = language === "ko" ? "en" : "ko";
-  localStorage.setItem("nabi-language", language);
-  draw();
-});
-
+onLanguage(draw);
 draw();
 look();

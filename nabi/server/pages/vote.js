@@ -1,4 +1,4 @@
-"use strict";
+import { ask as askServer, dress, make, onLanguage, part } from "/page.js";
 
 const TEXTS = {
   ko: {
@@ -46,29 +46,17 @@ const PROBLEMS = { 401: "closed", 404: "gone", 409: "changed" };
 const KEYS = { 1: "left", 2: "right", "=": "tie", 0: "tie" };
 
 const ticket = location.hash.slice(1);
-let language = localStorage.getItem("nabi-language") === "en" ? "en" : "ko";
 let shown = null; // what the server said last
 let problem = ticket ? null : "noTicket";
 let busy = false;
-
-const part = (id) => document.getElementById(id);
 
 async function ask(path, body) {
   if (busy || !ticket) return;
   busy = true;
   draw();
-  let found;
-  try {
-    const answer = await fetch(path, {
-      method: body ? "POST" : "GET",
-      headers: { Authorization: `Bearer ${ticket}`, "Content-Type": "application/json" },
-      body: body && JSON.stringify(body),
-    });
-    found = answer.ok ? null : PROBLEMS[answer.status] || "away";
-    if (answer.ok) shown = await answer.json();
-  } catch {
-    found = "away";
-  }
+  const { status, ok, said } = await askServer(path, ticket, body);
+  let found = ok ? null : PROBLEMS[status] || "away";
+  if (ok) shown = said;
   busy = false;
   if (found === "changed") {
     await ask("/v1/votes");
@@ -91,13 +79,8 @@ function step(by) {
 }
 
 function draw() {
-  const texts = TEXTS[language];
+  const texts = dress(TEXTS);
   const asking = Boolean(shown && shown.number && problem !== "closed" && problem !== "gone");
-  document.documentElement.lang = language;
-  document.title = texts.title;
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = texts[element.dataset.text];
-  part("language").textContent = texts.other;
-  part("language").lang = language === "ko" ? "en" : "ko";
   part("message").textContent = message(texts);
   part("prompt").hidden = !asking;
   part("help").hidden = !asking;
@@ -127,11 +110,9 @@ function message(texts) {
   return shown.number ? "" : texts.done(shown);
 }
 
-/** Text only: what is shown was written by users and by models. */
 function list(place, rows) {
   const items = rows.map(({ text, role }) => {
-    const item = document.createElement("li");
-    item.textContent = text;
+    const item = make("li", text);
     if (role) item.dataset.role = role;
     return item;
   });
@@ -143,11 +124,7 @@ for (const button of document.querySelectorAll("[data-side]")) {
 }
 part("back").addEventListener("click", () => step(-1));
 part("ahead").addEventListener("click", () => step(1));
-part("language").addEventListener("click", () => {
-  language = language === "ko" ? "en" : "ko";
-  localStorage.setItem("nabi-language", language);
-  draw();
-});
+onLanguage(draw);
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key in KEYS) choose(KEYS[event.key]);

@@ -216,6 +216,20 @@ def test_follow_up_asks_for_the_hours_of_the_shop_that_was_named(ask: Ask) -> No
     assert ask("거긴 몇 시까지 해?", history=FIRST) == expected
 
 
+@pytest.mark.parametrize("hour", [0, 6, 12, 23])
+def test_a_named_shop_tells_its_hours_before_it_opens_and_after_it_closed(hour: int, ask: Ask) -> None:
+    now = WEDNESDAY_NOON.replace(hour=hour)
+    for found in (ask("거긴 몇 시까지 해?", history=FIRST, now=now), ask("해맑은분식 영업시간 알려줘", now=now)):
+        assert [(shop_of(fact), fact["영업시간"]) for fact in found.facts] == [("해맑은분식", "10:00~21:00")]
+
+
+def test_a_named_shop_tells_no_hours_on_its_day_off_nor_where_now_is_asked(ask: Ask) -> None:
+    history = ("떡볶이 먹고 싶어", "새싹떡볶이에서 떡볶이 4,000원 어때요?")
+    assert ask("거긴 몇 시까지 해?", history=history).facts == ()  # Wednesday
+    assert ask("거긴 몇 시까지 해?", history=history, now=WEDNESDAY_NOON + timedelta(days=1)).facts != ()
+    assert ask("거기 지금도 해? 몇 시까지?", history=FIRST, now=WEDNESDAY_NOON.replace(hour=23)).facts == ()
+
+
 def test_follow_up_asks_for_something_cheaper_of_the_same_kind(ask: Ask) -> None:
     found = ask("더 싼 거 있어?", history=FIRST)
     assert found.kind == "followup"

@@ -12,7 +12,7 @@ import pytest
 from nabi.control.actions import Action, Cancel, DeclareCrashed, GiveUp, HandBack, Hold, Release, Resume
 from nabi.control.decide import HOLD_FOR, LOOK_AGAIN, LOOK_AHEAD, decide
 from nabi.control.queue import full, waiting
-from nabi.control.recovery import MAX_CRASHES, NEVER_CAME, SETTLING
+from nabi.control.recovery import MAX_CRASHES, NEVER_CAME, NOT_BEGUN, SETTLING
 from nabi.control.runs import Run, Situation, Working
 
 NOW = datetime(2026, 7, 1, 3, tzinfo=UTC)
@@ -91,6 +91,17 @@ def test_a_control_loop_that_has_just_started_lets_nobody_go_that_waits_for_the_
     assert decide([held], unwatched) == []
     waits_for_a_run = replace(held, state_name="AwaitingPersona")
     assert told(decide([waits_for_a_run], unwatched)) == [("Release", "a")]
+
+
+def test_a_run_that_its_own_look_put_back_is_not_let_go_at_once_by_a_loop_that_sees_no_load() -> None:
+    put_back = run(
+        state_name="AwaitingResources", since=NOW - timedelta(seconds=2), next_try=NOW + timedelta(seconds=58)
+    )
+    assert decide([put_back], FREE) == []
+    assert told(decide([replace(put_back, next_try=NOW + timedelta(seconds=30))], BUSY)) == [("Hold", "a")]
+    # The clock was set back a day since.
+    put_back = replace(put_back, since=NOW + timedelta(days=1), next_try=NOW + timedelta(days=1, minutes=1))
+    assert told(decide([put_back], FREE)) == [("Release", "a")]
 
 
 def test_a_hold_from_before_the_clock_was_set_back_a_day_is_let_go() -> None:
@@ -299,6 +310,12 @@ def test_a_run_that_nobody_can_look_at_is_given_time_for_a_first_sign_of_life(st
     unseen = working(state=state, alive=None, since=NOW - NEVER_CAME + timedelta(seconds=1))
     assert decide([unseen], FREE) == []
     assert told(decide([replace(unseen, since=NOW - NEVER_CAME)], FREE)) == [(then, "w")]
+
+
+def test_a_run_that_a_worker_took_and_has_no_process_on_the_only_host_waits_for_a_worker_again() -> None:
+    taken = working(state="pending", alive=False, since=NOW - NOT_BEGUN + timedelta(seconds=1))
+    assert decide([taken], FREE) == []
+    assert told(decide([replace(taken, since=NOW - NOT_BEGUN)], FREE)) == [("Release", "w")]
 
 
 def test_a_cancelled_run_without_a_process_ends() -> None:

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import exc, select, text
 
 from nabi.database import engine as engine_module
 from nabi.database.engine import Database, open_database
@@ -52,6 +52,13 @@ def test_a_write_is_kept_and_a_failed_one_leaves_nothing(database: Database) -> 
         session.flush()
         raise RuntimeError
     assert personas_in(database) == ["kept"]
+
+
+def test_an_error_does_not_quote_a_statements_parameters(database: Database) -> None:
+    with pytest.raises(exc.DBAPIError) as met, database.write() as session:
+        session.execute(text("SELECT :said\nFROM nowhere"), {"said": "010-1234-5678"})
+    assert "nowhere" in str(met.value)
+    assert "1234" not in str(met.value)
 
 
 def test_a_reader_sees_one_state_while_others_write(database: Database) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from nabi.database.engine import Database
-from nabi.database.tables import LedgerRow, TrainingRow, WindowRow
+from nabi.database.tables import DatasetRowRow, LedgerRow, TrainingRow, WindowRow
 
 SEOUL = timezone(timedelta(hours=9))
 NOON = datetime(2026, 7, 1, 12, 0, 0, 123456, tzinfo=SEOUL)
@@ -55,3 +56,13 @@ def test_the_database_itself_refuses_to_change_the_ledger(database: Database, st
 def test_a_state_that_nobody_knows_is_refused(database: Database) -> None:
     with pytest.raises(DBAPIError), database.write() as session:
         session.add(WindowRow(persona_id="p", as_of=NOON, state="odd", sentence="", figures={}, started_at=NOON))
+
+
+def test_an_error_quotes_nothing_of_the_row_that_was_refused(database: Database) -> None:
+    """A traceback ends in logs, and a row may be what people said."""
+    row = DatasetRowRow(dataset_version="v", persona_id="p", sample_id="비밀", conversation_id="c", part="elsewhere")
+    with pytest.raises(DBAPIError) as refused, database.write() as session:
+        session.add(row)
+    told = "".join(traceback.format_exception(refused.value))
+    assert "비밀" not in told
+    assert "ck_dataset_rows_part" in told or "CHECK constraint failed: part" in told

@@ -76,8 +76,8 @@ def test_a_window_that_was_never_started_cannot_be_finished(journal: Journal) ->
         journal.finish("p", NOON, "kept", "?")
 
 
-def test_decided_and_failed_are_all_the_ways_to_end() -> None:
-    assert {*DECIDED, "failed"} == set(get_args(Ended))
+def test_decided_failed_and_cancelled_are_all_the_ways_to_end() -> None:
+    assert {*DECIDED, "failed", "cancelled"} == set(get_args(Ended))
 
 
 def test_the_latest_windows_come_newest_first_and_of_one_persona(journal: Journal) -> None:

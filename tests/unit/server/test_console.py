@@ -13,10 +13,12 @@ import pytest
 from browser import Page, browser_page
 from served_home import Served, make_home, put_live, serving
 
+from nabi.errors import TransientError
 from nabi.registry.answers import AnswerRecord
 
 PARTS = {
     "page.css": "text/css",
+    "page.js": "text/javascript",
     "vote": "text/html",
     "vote.css": "text/css",
     "vote.js": "text/javascript",
@@ -183,7 +185,12 @@ def test_in_a_browser_an_operator_ends_a_trial_and_rolls_back(home: Served, tmp_
         assert page.value(f"{mari}.querySelector('progress').value") == pytest.approx(43.2)
         assert page.value(f"{mari}.textContent").startswith(" 43 % · 학습하는 중step 12 of 52 · ")
         home.platform.journal.finish("mari", noon, "failed", "failed: no space")
-        page.wait_for(f"{mari}.className === 'failed' && {mari}.textContent === 'failed: no space'")
+        page.wait_for(f"{mari}.className === 'failed' && {mari}.textContent === '실패failed: no space'")
+        later = noon + timedelta(hours=6)
+        home.platform.journal.start("mari", later)
+        sentence = "kept: gain -1.2 %, needs 5 %"
+        home.platform.journal.finish("mari", later, "kept", sentence, figures={"gain": -0.0123})
+        page.wait_for(f"{mari}.className === '' && {mari}.textContent === '지금 버전 유지 · −1.2 %{sentence}'")
         assert page.value("document.getElementById('rollback').textContent") == "nabiyam--v1 시험 끝내기"
         _carry_out(page, "rollback")
         page.wait_for("document.getElementById('rollback').textContent === 'nabiyam--v1로 되돌리기'")
@@ -204,6 +211,31 @@ def test_in_a_browser_an_operator_ends_a_trial_and_rolls_back(home: Served, tmp_
     newest = home.platform.ledger.history("nabiyam")[-1]
     assert (newest.action, newest.champion, newest.who, newest.why) == ("rollback", version, "lee", "no <b>good</b>")
     assert home.platform.rollouts.running("nabiyam") is None
+
+
+def test_in_a_browser_an_operator_sees_what_the_server_fails_at(
+    tmp_path: Path, tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_platform: object) -> None:
+        raise TransientError("a training is at work.")
+
+    monkeypatch.setattr("nabi.server.app.finish_pending", away)
+    platform = make_home(tmp_path / "home", tiny_base_dir.parent)
+    (platform.settings.personas / "hana.yaml").write_text("id: [")
+    with serving(platform) as url, browser_page(tmp_path / "profile") as page:
+        page.open(f"{url}/console")
+        _write(page, "token", Served(platform, url, {}).token("operator"))
+        page.value("document.querySelector('#login button').click()")
+        lines = "[...document.querySelectorAll('#troubles li')].map((it) => it.textContent)"
+        page.wait_for(f"{lines}.length === 2")
+        work, hana = page.value(lines)
+        assert work == "지워 달라는 말을 지우지 못하고 있어요: a training is at work."
+        assert hana.startswith("hana: 답할 수 없어요. is not plain YAML")
+        page.value("document.getElementById('language').click()")
+        work, _ = page.value(lines)
+        assert work == "The server fails at deleting what is to be forgotten: a training is at work."
+        assert page.errors == []
+    platform.database.close()
 
 
 def _write(page: Page, field: str, text: str) -> None:

@@ -15,7 +15,9 @@ from nabi.catalogue.lookup import find_facts
 from nabi.conversations.records import Message
 
 ROOT = Path(__file__).resolve().parents[3]
-QUESTION = "떡볶이에 알레르기 있는 거 들어가?"  # the answer is the same at every hour
+# Allergens are told at every hour, of open shops first.
+QUESTION = "떡볶이에 알레르기 있는 거 들어가?"
+FOLLOW_UP = "거기 알레르기 표시 알려줘"
 
 
 @pytest.mark.timeout(120)
@@ -49,8 +51,8 @@ def test_facts_are_looked_up_unless_they_are_given(tmp_path: Path, tiny_base_dir
         assert told([asked], facts=[]) == []
         # What was said before counts: "there" is the place that the answer named.
         answer = f"{found[0]['가게']} 어때요?"
-        turns = [asked, {"role": "assistant", "content": answer}, {"role": "user", "content": "거기 몇 시까지 해?"}]
+        turns = [asked, {"role": "assistant", "content": answer}, {"role": "user", "content": FOLLOW_UP}]
         history = [Message(role="user", content=QUESTION), Message(role="assistant", content=answer)]
-        followed = expected("거기 몇 시까지 해?", history)
+        followed = expected(FOLLOW_UP, history)
         assert [fact["가게"] for fact in followed] == [found[0]["가게"]]
         assert told(turns) == followed

@@ -1,36 +1,48 @@
-"""The thread that watches what answers."""
+"""One look at everything that answers."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from served_home import make_home
 
+from nabi.errors import TransientError
 from nabi.server.hosting import Hosting
-from nabi.server.watching import Watch
+from nabi.server.watching import watch_all
 
 
-def test_what_nobody_expected_does_not_end_the_watch(
-    tmp_path: Path, tiny_base_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hosting(tmp_path: Path, tiny_base_dir: Path) -> Iterator[Hosting]:
     hosting = Hosting(make_home(tmp_path / "home", tiny_base_dir.parent))
     hosting.table.refresh()
+    yield hosting
+    hosting.close()
+
+
+def test_one_that_cannot_be_looked_at_keeps_no_other_from_it(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    enough = threading.Event()
+    troubles = {"bare": TransientError("the database is away."), "mari": RuntimeError("nobody expected this")}
 
     def watch(_platform: Any, persona_id: str) -> None:
         looked.append(persona_id)
-        if looked.count("nabiyam") >= 2:
-            enough.set()
-        raise RuntimeError("nobody expected this")
+        if persona_id in troubles:
+            raise troubles[persona_id]
 
     monkeypatch.setattr("nabi.server.watching.watch", watch)
-    running = Watch(hosting, every_s=0.01)
-    running.start()
-    assert enough.wait(30)
-    running.stop()
-    hosting.close()
-    assert set(looked) == {"bare", "mari", "nabiyam"}
+    with pytest.raises(ExceptionGroup, match="bare, mari cannot be watched") as met:
+        watch_all(hosting)
+    assert list(met.value.exceptions) == list(troubles.values())
+    assert looked == ["bare", "mari", "nabiyam"]
+
+
+def test_what_was_taken_back_answers_at_once(hosting: Hosting, monkeypatch: pytest.MonkeyPatch) -> None:
+    refreshed: list[str] = []
+    monkeypatch.setattr(hosting.table, "refresh", lambda: refreshed.append("looked"))
+    monkeypatch.setattr(
+        "nabi.server.watching.watch", lambda _platform, persona_id: "taken back" if persona_id == "mari" else None
+    )
+    watch_all(hosting)
+    assert refreshed == ["looked"]

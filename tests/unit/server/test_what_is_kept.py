@@ -138,13 +138,15 @@ def test_a_deleted_user_is_gone_and_the_report_tells_it(served: Served, http: ht
     assert http.get("/v1/requests/999999").status_code == 404
 
 
+ROW = {
+    "timestamp": "2026-07-01T09:00:00+09:00",
+    "messages": [{"role": "user", "content": "라면?"}, {"role": "assistant", "content": "봄분식 어때요?"}],
+    "consent": True,
+}
+
+
 def test_other_systems_bring_conversations(served: Served, http: httpx.Client) -> None:
-    row = {
-        "conversation_id": "log-1",
-        "timestamp": "2026-07-01T09:00:00+09:00",
-        "messages": [{"role": "user", "content": "라면?"}, {"role": "assistant", "content": "봄분식 어때요?"}],
-        "consent": True,
-    }
+    row = ROW | {"conversation_id": "log-1"}
     body = json.dumps(row) + "\n" + '{"broken": true}\n'
     for content_type in ("application/json", "application/x-ndjson", "text/plain"):
         told = http.post(
@@ -161,6 +163,18 @@ def test_other_systems_bring_conversations(served: Served, http: httpx.Client) -
     assert told["refused"] == 2  # nobody here is known by these names
     assert http.post("/v1/conversations?persona=nobody", content=body).status_code == 400
     assert list((served.platform.settings.state / "inbox").iterdir()) == []
+
+
+def test_a_delivery_comes_again_when_a_broken_persona_file_is_mended(served: Served, http: httpx.Client) -> None:
+    row = ROW | {"conversation_id": "log-2"}
+    broken = served.platform.settings.personas / "hana.yaml"
+    broken.write_text("id: [")
+    told = http.post("/v1/conversations?persona=nabiyam", json=[row])
+    broken.unlink()
+    assert (told.status_code, told.headers["Retry-After"]) == (503, "5")
+    assert str(broken.parent) not in told.text
+    assert served.platform.store.get("log-2") is None
+    assert http.post("/v1/conversations?persona=nabiyam", json=[row]).json()["new"] == 1
 
 
 def _id_once_ended(http: httpx.Client, body: dict[str, Any]) -> str:
@@ -207,6 +221,11 @@ def test_chat_goes_on_while_the_database_is_away_and_nothing_is_lost(
             assert http.post("/v1/feedback", json={"answer_id": first["id"], "rating": 1}).status_code == 503
             _soon(lambda: http.get("/readyz").json()["ledger"] == "away")
             assert http.get("/readyz").status_code == 200
+            _soon(lambda: "spool" in http.get("/readyz").json()["in_trouble"])
+            assert "the database is away." in http.get("/v1/live").json()["in_trouble"]["spool"]
+            assert 'nabi_in_trouble{work="spool"} 1.0' in http.get("/metrics").text
+        _soon(lambda: http.get("/readyz").json()["in_trouble"] == [])
+        assert 'nabi_in_trouble{work="spool"} 0.0' in http.get("/metrics").text
         for said in (first, *during):
             _soon(lambda said=said: platform.answers.get(said["id"]))
             assert platform.store.get(f"chat/{said['id']}") is not None

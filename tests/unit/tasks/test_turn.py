@@ -14,6 +14,7 @@ import pytest
 from prefect.exceptions import Abort
 
 import tasks.turn
+from nabi.control.decide import OWN_LOOK_AFTER
 from nabi.control.runs import Run
 from nabi.settings import Settings
 from nabi.wiring import Platform
@@ -72,6 +73,6 @@ def test_a_run_begins_where_there_is_room_or_no_gpu(prefect: Prefect, free: int 
 def test_a_saturated_machine_sends_a_run_back_with_the_figure(prefect: Prefect) -> None:
     with pytest.raises(Abort):
         _take_or_go_back(["bot"], Sensed(saturated="CPU 97 %, limit 85 %", gpu_free_bytes=None))
-    assert [(state.name, state.message) for _, state in prefect.states] == [
-        ("AwaitingResources", "CPU 97 %, limit 85 %")
-    ]
+    ((_, state),) = prefect.states
+    assert (state.name, state.message) == ("AwaitingResources", "CPU 97 %, limit 85 %")
+    assert state.state_details.scheduled_time - datetime.now(UTC) <= OWN_LOOK_AFTER
