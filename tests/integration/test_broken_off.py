@@ -10,12 +10,14 @@ from uuid import uuid4
 import pytest
 from minute_base import build_tiny_base
 from prefect.states import Cancelled, Crashed, Pending, Running, Scheduled
-from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform, wait_until
+from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform
+from waiting import wait_until
 
 from flows.continuous_learning import continuous_learning
 from flows.work_pool import LOOP
 from nabi.control.recovery import NEVER_CAME, NOT_BEGUN
 from nabi.registry.journal import Standing
+from nabi.registry.leases import run_lease
 from nabi.steps.standing import details
 from nabi.wiring import Platform
 
@@ -121,7 +123,7 @@ def test_runs_that_end_without_a_word_leave_no_window_under_way(
     as_of = NOON + timedelta(days=1 + len(how))
     with prefect_client(up) as client:
         nabi.journal.start(PERSONA, as_of)
-        run, other = (_by_hand(client, as_of) for _ in range(2))
+        run, other = (_by_hand(nabi, client, as_of) for _ in range(2))
         _looks_twice(nabi)
         client.delete_flow_run(other)
         _looks_twice(nabi)
@@ -138,10 +140,12 @@ def test_runs_that_end_without_a_word_leave_no_window_under_way(
         assert (_standing(nabi, as_of).state, _standing(nabi, as_of).sentence) == (state, sentence)
 
 
-def _by_hand(client: Any, as_of: datetime) -> Any:
-    """A run that no worker knows of: this process is the command that plays it."""
+def _by_hand(nabi: Platform, client: Any, as_of: datetime) -> Any:
+    """A run that no worker knows of: this process is the command that plays it, and its lease says that it lives."""
     parameters = {"persona_ids": [PERSONA], "as_of": as_of.isoformat()}
-    return client.create_flow_run(continuous_learning, parameters=parameters, state=Running()).id
+    run = client.create_flow_run(continuous_learning, parameters=parameters, state=Running()).id
+    nabi.leases.acquire([run_lease(str(run))], str(run))
+    return run
 
 
 def _looks_twice(nabi: Platform) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 import flows.control
 from nabi.settings import Settings
@@ -234,10 +234,3 @@ def test_the_control_loop_goes_on_telling_after_a_mistake_in_the_configuration(
     finally:
         teller.stop()
     assert receiver.received[0][1]["event"] == "gave_up"
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

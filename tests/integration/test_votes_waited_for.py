@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from small_platform import NOON, ROOT, SmallPlatform, plant_small_home, prefect_client, small_platform, wait_until
+from small_platform import NOON, ROOT, SmallPlatform, plant_small_home, prefect_client, small_platform
+from waiting import wait_until
 
 from nabi.evaluation.preference import Vote
 from nabi.steps.blind import cast, open_set

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform, wait_until
+from small_platform import NOON, SmallPlatform, plant_small_home, prefect_client, small_platform
+from waiting import wait_until
 
 from flows.work_pool import LOOP, SLOTS
 from nabi.wiring import Platform
 
 PERSONAS = ("bot", "guide", "hana")
 WINDOWS = 2  # of each
-PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "3"))
+PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "6"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import PATIENCE_S, wait_until
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
-
-SECONDS = 60.0
 
 _PATH = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _QUIET = ("--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
@@ -38,7 +36,7 @@ class Page:
         self._asked += 1
         self._socket.send(json.dumps({"id": self._asked, "method": method, "params": parameters}))
         while True:
-            heard = json.loads(self._socket.recv(timeout=SECONDS))
+            heard = json.loads(self._socket.recv(timeout=PATIENCE_S))
             if heard.get("id") == self._asked:
                 assert "error" not in heard, heard
                 return dict(heard["result"])
@@ -60,10 +58,7 @@ class Page:
 
     def wait_for(self, script: str) -> None:
         """Waits until an expression is true in the page."""
-        deadline = time.monotonic() + SECONDS
-        while not self.value(script):
-            assert time.monotonic() < deadline, f"not within {SECONDS:g} s: {script}; {self.errors}"
-            time.sleep(0.05)
+        wait_until(lambda: self.value(script), what=f"{script}; {self.errors}", look_every=0.05)
 
     def press(self, key: str) -> None:
         """A key, as a person presses it; single characters type themselves."""
@@ -83,15 +78,13 @@ def browser_page(profile: Path) -> Iterator[Page]:
     command = [_PATH, *_QUIET, "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        told, deadline = profile / "DevToolsActivePort", time.monotonic() + SECONDS
-        while not told.exists() or not told.read_text().strip():
-            assert process.poll() is None, f"the browser ended with {process.returncode}"
-            assert time.monotonic() < deadline, "the browser did not start"
-            time.sleep(0.05)
+        told = profile / "DevToolsActivePort"
+        wait_until(lambda: process.poll() is not None or (told.exists() and told.read_text().strip()))
+        assert process.poll() is None, f"the browser ended with {process.returncode}"
         port = told.read_text().split()[0]
-        tab = httpx.put(f"http://127.0.0.1:{port}/json/new?about:blank", timeout=SECONDS).json()
-        with connect(tab["webSocketDebuggerUrl"], max_size=None, open_timeout=SECONDS) as socket:
+        tab = httpx.put(f"http://127.0.0.1:{port}/json/new?about:blank", timeout=PATIENCE_S).json()
+        with connect(tab["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE_S) as socket:
             yield Page(socket)
     finally:
         process.terminate()
-        process.wait(SECONDS)
+        process.wait(PATIENCE_S)

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from waiting import wait_until
 
 from nabi.conversations.records import Consent, Conversation, Message
 from nabi.integrations.local_servers import free_port, is_ready, prefect_server
@@ -224,15 +224,6 @@ def prefect_client(up: SmallPlatform) -> Iterator[Any]:
     found = {key: up.environment[key.name] for key in (PREFECT_API_AUTH_STRING, PREFECT_API_URL)}
     with temporary_settings(found), get_client(sync_client=True) as client:
         yield client
-
-
-def wait_until(holds: Callable[[], Any], seconds: float, what: str = "", look_every: float = 0.2) -> float:
-    """Waits for something to be true; how long it took."""
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < seconds, f"not within {seconds} s: {what}"
-        time.sleep(look_every)
-    return time.monotonic() - begun
 
 
 def _environment_of(process: psutil.Process) -> dict[str, str]:

@@ -5,11 +5,11 @@ import fcntl
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from waiting import PATIENCE_S, wait_until
 
 from nabi.conversations.spool import Entry, Spool
 from nabi.errors import TransientError
@@ -128,11 +128,8 @@ def test_a_failing_disk_does_not_end_the_taking(tmp_path: Path, monkeypatch: pyt
         patch.setattr(Path, "rename", broken)
         spool.put({"number": 1})
         spool.start()
-        assert failed.wait(10)
-    deadline = time.monotonic() + 10
-    while not taken:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        assert failed.wait(PATIENCE_S)
+    wait_until(lambda: taken)
     spool.stop()
     assert taken == [{"number": 1}]
 
@@ -172,10 +169,7 @@ def test_an_entry_that_nobody_can_take_keeps_none_of_the_others_waiting(tmp_path
         spool.drain()
     spool.start()
     spool.put({"number": 2})
-    deadline = time.monotonic() + 10
-    while not taken:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: taken)
     spool.stop()
     assert taken == [{"number": 2}]
     assert spool.num_files == 1

@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from waiting import PATIENCE_S, wait_until
 
 from nabi.database.engine import Database
 from nabi.errors import LeaseLost, PersonaBusy
@@ -119,7 +119,7 @@ def test_a_dead_process_of_this_host_loses_its_lease_at_once(database: Database)
     assert mine.acquire(["nabiyam"], "run-2").others
     child.kill()
     # Before it is waited for it is a zombie, as the child of a worker is: dead all the same.
-    _until(lambda: not is_alive(there))
+    wait_until(lambda: not is_alive(there))
     assert names(mine.acquire(["nabiyam"], "run-2").mine) == [("nabiyam", "run-2")]
     child.wait()
 
@@ -172,7 +172,7 @@ def test_a_process_that_lost_its_lease_is_told_by_its_own_heartbeat(database: Da
     assert holding.take(["nabiyam"], "run-1") == ()
     elsewhere = Leases(database, process=ProcessId("b", 7, "boot/1"))
     assert elsewhere.acquire(["nabiyam"], "run-1").mine
-    assert lost.wait(10)
+    assert lost.wait(PATIENCE_S)
     holding.give_back(["nabiyam"])
     assert names(tuple(elsewhere.held())) == [("nabiyam", "run-1")]
 
@@ -198,10 +198,3 @@ def _born_of(pid: int) -> str:
         env=os.environ,
     )
     return told.stdout.strip()
-
-
-def _until(holds: object, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

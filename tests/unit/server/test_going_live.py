@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import httpx
 import openai
 import pytest
 from served_home import make_home, put_live, serving
+from waiting import PATIENCE_S, wait_for, wait_until
 
 from nabi.errors import ModelError
 from nabi.registry.rollouts import is_chosen
@@ -24,12 +26,9 @@ from nabi.training.base_model import BaseRef, LoadedBase, load_base
 ASK = [{"role": "user", "content": "라면 먹고 싶어"}]
 
 
-def _seconds_until(client: openai.OpenAI, version: str) -> float:
-    """How long it took until a new request was answered by that version."""
-    begun = time.monotonic()
-    while client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model != version:
-        assert time.monotonic() - begun < 10
-    return time.monotonic() - begun
+def _until_it_answers(client: openai.OpenAI, version: str) -> None:
+    """Waits until a new request is answered by that version; benchmarks/serving.py users measures how long it takes."""
+    wait_until(lambda: client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model == version)
 
 
 def test_two_servers_follow_the_ledger_and_requests_end_as_they_began(
@@ -43,14 +42,14 @@ def test_two_servers_follow_the_ledger_and_requests_end_as_they_began(
         assert clients[0].chat.completions.create(model="mari", messages=ASK, max_tokens=1).model == "minute"
         put_live(platform, "mari--v1", first.adapter_dir, first.digest)
         for client in clients:
-            assert _seconds_until(client, "mari--v1") < 2
+            _until_it_answers(client, "mari--v1")
         expected = clients[0].chat.completions.create(model="mari", messages=ASK, max_tokens=120)
 
         stream = clients[0].chat.completions.create(model="mari", messages=ASK, max_tokens=120, stream=True)
         chunks = [next(stream), next(stream)]
         put_live(platform, "mari--v2", second.adapter_dir, second.digest)
         for client in clients:
-            assert _seconds_until(client, "mari--v2") < 2
+            _until_it_answers(client, "mari--v2")
         chunks += stream
         said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
         assert said == expected.choices[0].message.content
@@ -58,7 +57,7 @@ def test_two_servers_follow_the_ledger_and_requests_end_as_they_began(
 
         platform.ledger.rollback("mari", who="a test", why="a test")
         for client in clients:
-            assert _seconds_until(client, "mari--v1") < 2
+            _until_it_answers(client, "mari--v1")
         again = clients[1].chat.completions.create(model="mari", messages=ASK, max_tokens=120)
         assert again.choices[0].message.content == expected.choices[0].message.content
         assert again.nabi["digest"] == first.digest
@@ -85,9 +84,7 @@ def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
         platform.rollouts.start("mari", "mari--v2", other_adapter.digest, 50, who="a test", why="a test")
         chosen = [session for session in sessions if is_chosen("mari", "mari--v2", session, 50)]
         for client in clients:
-            begun = time.monotonic()
-            while answering(chosen[0], client) != "mari--v2":
-                assert time.monotonic() - begun < 2
+            wait_until(lambda asked=client: answering(chosen[0], asked) == "mari--v2")  # type: ignore[misc]
         for session in sessions:  # the same on every server
             wanted = "mari--v2" if session in chosen else "mari--v1"
             assert {answering(session, client) for client in clients} == {wanted}
@@ -95,53 +92,48 @@ def test_a_candidate_answers_its_share_of_the_sessions_until_it_is_rolled_back(
             assert answering(chosen[0], clients[0], name) == "mari--v2"
 
         body = {"who": "hana", "why": "rude answers"}
-        begun = time.monotonic()
         told = clients[0].post("/personas/mari/rollback", body=body, cast_to=dict)
         assert told == {"what": "mari--v2 answers no session of mari any more."}
         assert answering(chosen[0], clients[0]) == "mari--v1"  # from the answer on, where it was asked
-        while answering(chosen[0], clients[1]) != "mari--v1":
-            assert time.monotonic() - begun < 5
+        wait_until(lambda: answering(chosen[0], clients[1]) == "mari--v1")
         with pytest.raises(openai.BadRequestError, match="no previous adapter to roll back to"):
             clients[0].post("/personas/mari/rollback", body=body, cast_to=dict)
 
 
-def test_the_command_reaches_every_new_request_two_seconds_after_its_end(
+def test_the_command_reaches_every_server_and_none_goes_back(
     tmp_path: Path, tiny_base_dir: Path, trained_adapter: tuple[Any, Any], other_adapter: Any, empty_mlflow: Path
 ) -> None:
-    """Nobody meets what was rolled back, on any server. How long the command itself takes, a benchmark measures."""
+    """Nobody meets again what was rolled back, on any server. How long it takes, a benchmark measures."""
     platform = make_home(tmp_path / "home", tiny_base_dir.parent)
     put_live(platform, "mari--v1", trained_adapter[1].adapter_dir, trained_adapter[1].digest)
     put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
     shutil.copyfile(empty_mlflow, platform.settings.state / "mlflow.db")
-    met: list[tuple[float, str]] = []  # when a request was sent, and who answered it
+    met: dict[str, list[str]] = {}  # by server, who answered one request after the other
     stop = threading.Event()
 
     def talk(url: str) -> None:
         token = (platform.settings.state / "secrets" / "chat.token").read_text()
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
         while not stop.wait(0.05):
-            sent = time.monotonic()
-            met.append((sent, client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model))
+            met[url].append(client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model)
 
     with serving(platform) as one, serving(platform) as two:
-        threads = [threading.Thread(target=talk, args=(url,)) for url in (one, two)]
+        met |= {one: [], two: []}
+        threads = [threading.Thread(target=talk, args=(url,)) for url in met]
         for thread in threads:
             thread.start()
-        while len(met) < 10:
-            time.sleep(0.05)
+        wait_until(lambda: all(len(models) >= 5 for models in met.values()))
         command = [sys.executable, "-m", "nabi.cli", "rollback", "mari", "--why", "rude answers"]
         environment = os.environ | {"NABI_HOME": str(platform.settings.home), "PYTHONPATH": os.pathsep.join(sys.path)}
-        begun = time.monotonic()
         told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        ended = time.monotonic()
         assert told.returncode == 0, told.stderr
         assert "mari--v1 is live" in told.stdout
-        time.sleep(4)  # within the first two seconds every server knows of a change; the others show it
+        wait_until(lambda: all(models[-20:] == ["mari--v1"] * 20 for models in met.values()))
         stop.set()
         for thread in threads:
             thread.join()
-    assert {model for sent, model in met if sent < begun} == {"mari--v2"}
-    assert {model for sent, model in met if sent > ended + 2} == {"mari--v1"}
+    for models in met.values():
+        assert [model for model, _ in groupby(models)] == ["mari--v2", "mari--v1"]
     newest = platform.ledger.history("mari")[-1]
     assert (newest.action, newest.champion, newest.why) == ("rollback", "mari--v1", "rude answers")
 
@@ -188,28 +180,25 @@ def test_while_a_new_base_is_loaded_chat_goes_on_and_changes_are_seen(
             if len(tries) == 1:
                 raise ModelError("its weights are still being copied")
             begun.set()
-            assert go_on.wait(60)
+            assert go_on.wait(PATIENCE_S)
         return load_base(ref, **options)
 
     monkeypatch.setattr("nabi.server.hosting.load_base", slow)
     monkeypatch.setattr("nabi.server.hosting._AGAIN_AFTER_S", 2.0)
     with serving(platform) as url:
         token = (platform.settings.state / "secrets" / "chat.token").read_text()
-        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=20)
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0, timeout=PATIENCE_S)
         newcomer = "id: late\nname: 늦은이\nsystem_prompt: 짧게 답해요.\nbase_model: another\n"
         (platform.settings.personas / "late.yaml").write_text(newcomer)
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE_S)
         assert client.chat.completions.create(model="mari", messages=ASK, max_tokens=1).model == "mari--v1"
         put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
-        assert _seconds_until(client, "mari--v2") < 2
+        _until_it_answers(client, "mari--v2")
         with pytest.raises(openai.InternalServerError, match="another is being loaded") as waiting:
             client.chat.completions.create(model="late", messages=ASK, max_tokens=1)
         assert waiting.value.status_code == 503
         go_on.set()
-        deadline = time.monotonic() + 30
-        while "late" not in {model.id for model in client.models.list()}:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: "late" in {model.id for model in client.models.list()})
         assert client.chat.completions.create(model="late", messages=ASK, max_tokens=1).model == "another"
         assert len(tries) == 2
         assert tries[1] - tries[0] >= 2  # what failed is not read again with each look at the ledger
@@ -224,10 +213,7 @@ def test_a_damaged_champion_never_answers_and_the_one_before_goes_on(
         token = (platform.settings.state / "secrets" / "operator.token").read_text()
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=token, max_retries=0)
         put_live(platform, "mari--v2", other_adapter.adapter_dir, "0" * 64)
-        deadline = time.monotonic() + 10
-        while not (broken := client.get("/live", cast_to=dict)["broken"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        broken = wait_for(lambda: client.get("/live", cast_to=dict)["broken"])
         assert "was registered with digest 000000000000" in broken["mari"]
         assert client.chat.completions.create(model="mari", messages=ASK, max_tokens=4).model == "mari--v1"
 
@@ -244,10 +230,12 @@ def test_a_broken_persona_file_holds_up_nobody_elses_deployment(
         client = httpx.Client(base_url=f"{url}/v1", headers=headers, timeout=60)
         (platform.settings.personas / "nabiyam.yaml").write_text("id: [")
         put_live(platform, "mari--v2", other_adapter.adapter_dir, other_adapter.digest)
-        deadline = time.monotonic() + 20
-        while (live := client.get("/live").json())["routes"]["mari"]["adapter"] != "mari--v2" or not live["broken"]:
-            assert time.monotonic() < deadline, live
-            time.sleep(0.1)
+
+        def both_seen() -> dict[str, Any] | None:
+            live: dict[str, Any] = client.get("/live").json()
+            return live if live["routes"]["mari"]["adapter"] == "mari--v2" and live["broken"] else None
+
+        live = wait_for(both_seen)
         # What is loaded goes on, and the mistake is told where an operator looks.
         assert live["routes"]["nabiyam"]["adapter"] == "nabiyam--v1"
         assert "is not plain YAML" in live["broken"]["nabiyam"]

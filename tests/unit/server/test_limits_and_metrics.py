@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from served_home import make_home, serving
+from waiting import wait_for
 
 from nabi.wiring import Platform
 
@@ -68,10 +68,7 @@ def test_what_the_watch_looks_at_is_in_metrics_and_in_the_record(tmp_path: Path,
         said = client.chat.completions.create(model="bare", messages=ASK, max_tokens=12)
         headers = {"Authorization": f"Bearer {_token(platform, 'operator')}"}
         text = httpx.get(f"{url}/metrics", headers=headers, timeout=60).text
-        deadline = time.monotonic() + 30
-        while (record := platform.answers.get(said.id)) is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        record = wait_for(lambda: platform.answers.get(said.id))
     figures = {
         (
             sample.name,

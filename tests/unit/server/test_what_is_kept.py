@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,26 +10,17 @@ from typing import Any
 import httpx
 import pytest
 from served_home import Served, make_home, serving
+from waiting import wait_for
 
 from nabi.conversations.keys import load_or_create_key, user_key
 from nabi.conversations.records import Conversation
 from nabi.database.engine import Database
 from nabi.errors import TransientError
 
-PATIENCE_S = 30
-
 
 @pytest.fixture
 def http(served: Served) -> httpx.Client:
     return httpx.Client(base_url=served.url, headers=served.headers("operator"), timeout=60)
-
-
-def _soon(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def _chat(http: httpx.Client, user: str | None = None, question: str = "라면 먹고 싶어", **more: Any) -> dict[str, Any]:
@@ -44,7 +33,7 @@ def _chat(http: httpx.Client, user: str | None = None, question: str = "라면 �
 
 def _kept(served: Served, answer_id: str) -> Conversation | None:
     """The stored conversation of an answer, once its record has arrived."""
-    _soon(lambda: served.platform.answers.get(answer_id))
+    wait_for(lambda: served.platform.answers.get(answer_id))
     return served.platform.store.get(f"chat/{answer_id}")
 
 
@@ -116,7 +105,7 @@ def test_a_withdrawal_stops_the_keeping_at_once(served: Served, http: httpx.Clie
     after = _chat(http, "maybe@example.com", "둘")
     assert _kept(served, after["id"]) is None
     assert _kept(served, before["id"]) is not None  # consent covered it when it was said
-    _soon(lambda: http.get(f"/v1/requests/{told['request']}").json()["state"] == "done")
+    wait_for(lambda: http.get(f"/v1/requests/{told['request']}").json()["state"] == "done")
 
 
 def test_a_deleted_user_is_gone_and_the_report_tells_it(served: Served, http: httpx.Client) -> None:
@@ -129,7 +118,7 @@ def test_a_deleted_user_is_gone_and_the_report_tells_it(served: Served, http: ht
     told = http.delete("/v1/users/gone@example.com")
     assert told.status_code == 202
     number = told.json()["request"]
-    done = _soon(lambda: (found := http.get(f"/v1/requests/{number}").json())["state"] == "done" and found)
+    done = wait_for(lambda: (found := http.get(f"/v1/requests/{number}").json())["state"] == "done" and found)
     assert {"place": "database", "name": "conversations", "num": 1} in done["deleted"]
     assert {"place": "state folder", "name": "spool/refused-0.jsonl", "num": 1} in done["deleted"]
     assert [path.exists() for path in refused] == [False, True]
@@ -219,14 +208,14 @@ def test_chat_goes_on_while_the_database_is_away_and_nothing_is_lost(
             streamed = _id_once_ended(http, {"model": "nabiyam", "user": "yes@example.com", "stream": True})
             assert streamed in _waiting(platform.settings.state / "spool")
             assert http.post("/v1/feedback", json={"answer_id": first["id"], "rating": 1}).status_code == 503
-            _soon(lambda: http.get("/readyz").json()["ledger"] == "away")
+            wait_for(lambda: http.get("/readyz").json()["ledger"] == "away")
             assert http.get("/readyz").status_code == 200
-            _soon(lambda: "spool" in http.get("/readyz").json()["in_trouble"])
+            wait_for(lambda: "spool" in http.get("/readyz").json()["in_trouble"])
             assert "the database is away." in http.get("/v1/live").json()["in_trouble"]["spool"]
             assert 'nabi_in_trouble{work="spool"} 1.0' in http.get("/metrics").text
-        _soon(lambda: http.get("/readyz").json()["in_trouble"] == [])
+        wait_for(lambda: http.get("/readyz").json()["in_trouble"] == [])
         assert 'nabi_in_trouble{work="spool"} 0.0' in http.get("/metrics").text
         for said in (first, *during):
-            _soon(lambda said=said: platform.answers.get(said["id"]))
+            wait_for(lambda said=said: platform.answers.get(said["id"]))
             assert platform.store.get(f"chat/{said['id']}") is not None
     assert platform.store.before("nabiyam", datetime.now(UTC))[0].conversation_id == f"chat/{first['id']}"

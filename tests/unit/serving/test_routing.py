@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
+
+from waiting import PATIENCE_S, wait_until
 
 from nabi.errors import ModelError, NabiError, TransientError
 from nabi.personas.model import Persona
@@ -133,18 +134,18 @@ def test_a_slow_look_does_not_undo_what_a_later_one_found() -> None:
     def slow(route: Route) -> None:
         if route.served_by == "nabiyam--v2":
             loading.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE_S)
 
     world.table._prepare = slow
     world.live = _route("nabiyam--v2")
     early = threading.Thread(target=world.table.refresh)
     early.start()
-    assert loading.wait(30)
+    assert loading.wait(PATIENCE_S)
     world.live = _route("nabiyam--v3")
     world.table.refresh()
     assert world.served_by() == "nabiyam--v3"
     go_on.set()
-    early.join(30)
+    early.join(PATIENCE_S)
     assert world.served_by() == "nabiyam--v3"
 
 
@@ -167,10 +168,7 @@ def test_what_nobody_expected_stops_neither_the_looking_nor_the_other_personas()
     table = RouteTable(read, prepare, every_s=0.01)
     table.start()
     try:
-        deadline = time.monotonic() + 30
-        while table.routes["mari"].served_by != "mari--v9":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: table.routes["mari"].served_by == "mari--v9")
         assert table.broken["nabiyam"].what == "nabiyam--v1 cannot be made ready (RuntimeError)."
     finally:
         table.stop()

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from marked_answers import bad_answers
+from waiting import wait_until
 
 from nabi.errors import DataError, ModelError, NabiError, OutOfMemory, TransientError
 from nabi.training import worker
@@ -248,10 +248,7 @@ def test_the_child_ends_when_its_parent_is_killed(make_job: Callable[..., Any], 
     (child,) = psutil.Process(parent.pid).children()
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 10
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     parent.stdout.close()
 
 
