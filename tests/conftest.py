@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import made_examples  # noqa: F401 - loads Hypothesis' profile before a test is collected
 import pytest
-from hypothesis import HealthCheck, settings
 
 from nabi.database.engine import Database, open_database
 from nabi.settings import Settings
@@ -18,10 +18,6 @@ for _setting in Settings.model_fields.keys() - {"seed"}:
     os.environ.pop(f"NABI_{_setting.upper()}", None)
 if Path("nabi.toml").exists():
     pytest.exit("nabi.toml lies here, and its databases are no place for tests; run them in a clone of their own", 4)
-
-# A test that is slow because another runs beside it is not wrong.
-settings.register_profile("nabi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("nabi")
 
 POSTGRES_URL = os.environ.get("NABI_TEST_POSTGRES_URL")
 

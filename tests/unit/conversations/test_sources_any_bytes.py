@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_examples import examples
 
 from nabi.conversations.records import Basis
 from nabi.conversations.sources.lines import MAX_LINE_BYTES, read_lines
@@ -100,7 +101,7 @@ CONTENT = st.binary(max_size=200) | st.lists(st.sampled_from(PIECES) | st.binary
 
 
 @EACH
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(content=CONTENT)
 def test_no_bytes_stop_a_reader(folder: Path, source: str, name: str, content: bytes) -> None:
     hold_sane(read(folder, source, name, content))
@@ -136,7 +137,7 @@ FIELDS = sorted({field for row in ROWS.values() for field in row} | {"consent", 
 
 
 @pytest.mark.parametrize("source", list(ROWS))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3), ascii_only=st.booleans())
 def test_any_values_are_accepted_or_refused_with_a_reason(
     folder: Path, source: str, changes: dict[str, Any], ascii_only: bool
@@ -174,7 +175,7 @@ def as_text(talk: list[tuple[str, str]]) -> str:
     ("write", "name"),
     [(as_json, "2026-06-30.json"), (as_srt, "2026-06-30.srt"), (as_vtt, "2026-06-30.vtt"), (as_text, "2026-06-30.txt")],
 )
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(talk=TALK)
 def test_each_utterance_comes_out_exactly_once_and_by_its_speaker(
     folder: Path, write: Any, name: str, talk: list[tuple[str, str]]
@@ -195,7 +196,7 @@ def test_each_utterance_comes_out_exactly_once_and_by_its_speaker(
 
 
 @given(lines=st.lists(st.sampled_from(["row", "broken", "blank"]), max_size=30))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_each_row_of_a_set_comes_out_exactly_once_with_its_line(folder: Path, lines: list[str]) -> None:
     written = {"row": json.dumps(ROWS["agents"]), "broken": "{", "blank": " "}
     rows = read(folder, "agents", "a.jsonl", "\n".join(written[kind] for kind in lines).encode())
@@ -205,7 +206,7 @@ def test_each_row_of_a_set_comes_out_exactly_once_with_its_line(folder: Path, li
 
 
 @pytest.mark.parametrize(("write", "name"), [(as_json, "2026-06-30.json"), (as_srt, "2026-06-30.srt")])
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_one_wrong_byte_changes_one_utterance_at_most_and_whose_the_others_are_never(
     folder: Path, write: Any, name: str, place: int, byte: int
@@ -223,7 +224,7 @@ def test_one_wrong_byte_changes_one_utterance_at_most_and_whose_the_others_are_n
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @given(lines=st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028")), max_size=8))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_utf16_is_read_to_the_character(folder: Path, encoding: str, lines: list[str]) -> None:
     path = folder / "wide.txt"
     path.write_bytes(("\ufeff" + "\n".join(lines)).encode(encoding))

@@ -6,8 +6,9 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_examples import examples
 
 from nabi.curation.pii.kinds import KINDS, placeholder
 from nabi.curation.pii.mask import mask
@@ -65,7 +66,6 @@ PIECES = st.one_of(
     ),
 )
 TEXTS = st.lists(PIECES, max_size=6).map("".join)
-QUIET = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_what_stands_in_an_open_entry_stays_unless_it_is_a_mobile_number() -> No
     assert mask(answer).text == "<주소>에 있고 <전화번호>, <전화번호>이에요"
 
 
-@QUIET
+@examples(250)
 @given(TEXTS)
 def test_masking_twice_changes_nothing_and_no_text_breaks_it(text: str) -> None:
     once = mask(text)
@@ -175,7 +175,7 @@ def test_masking_twice_changes_nothing_and_no_text_breaks_it(text: str) -> None:
     assert len(twice.doubtful) == len(once.doubtful)
 
 
-@QUIET
+@examples(250)
 @given(CHATTER, st.sampled_from(CANARIES), CHATTER)
 def test_a_canary_never_survives(before: str, canary: str, after: str) -> None:
     """Whatever stands around it: not one group of its characters is left, or the text is set apart."""
@@ -185,7 +185,7 @@ def test_a_canary_never_survives(before: str, canary: str, after: str) -> None:
     ]
 
 
-@QUIET
+@examples(250)
 @given(TEXTS)
 def test_the_text_outside_the_found_spans_is_kept_letter_by_letter(text: str) -> None:
     masked, expected, last = mask(text), "", 0

@@ -6,8 +6,9 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_examples import examples
 
 from nabi.curation.pii.doubts import find_doubts
 from nabi.curation.pii.engine import FAMILIES, analyse
@@ -68,7 +69,7 @@ def test_where_it_says_nothing_the_full_analysis_finds_nothing_in_the_labelled_s
     assert [text for text in skipped if not is_empty_in_full(text)] == []
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(400)
 @given(
     st.lists(
         st.one_of(st.text(alphabet=NOISE, max_size=14), st.sampled_from(WORDS), st.text(max_size=8)), max_size=6

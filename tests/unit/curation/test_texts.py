@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_examples import examples
 
 from nabi.conversations.records import Conversation, Message
 from nabi.curation.hinted import hinted, plain_text
@@ -14,14 +15,14 @@ from nabi.evaluation.answer_text import duplicate_share, letters_by_script
 TEXT = st.text(st.sampled_from("가나다라ㅋㅎabcAB12 .!?\n😊é中") | st.characters(exclude_characters="\0"), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(TEXT, max_size=8))
 def test_duplicate_shares_are_those_of_the_evaluation(texts: list[str]) -> None:
     figures = count_characters(texts)
     assert figures.duplicates.tolist() == pytest.approx([duplicate_share(text) for text in texts])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.text("가힣ㄱㅋㅏabzAZ09 _.😊中あ", max_size=40), max_size=8))
 def test_letters_are_counted_by_alphabet(texts: list[str]) -> None:
     figures = count_characters(texts)
@@ -33,7 +34,7 @@ def test_letters_are_counted_by_alphabet(texts: list[str]) -> None:
         assert figures.alnum[place] == sum(map(str.isalnum, text))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(TEXT, min_size=1, max_size=8))
 def test_finding_in_a_block_finds_what_is_in_each_message(
     contents: list[str],

@@ -6,8 +6,9 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from made_examples import examples
 
 from nabi.evaluation.gate import Contender, Luck, ProbeAnswer, Verdict, decide
 from nabi.evaluation.hard_gates import HARD_GATES
@@ -286,13 +287,13 @@ def test_a_verdict_survives_being_stored():
 QUALITIES = st.lists(st.floats(0.01, 1), min_size=10, max_size=30)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(QUALITIES, st.floats(0, 0.2))
 def test_a_candidate_equal_to_the_champion_never_deploys(qualities, min_gain):
     assert not verdict(scores(qualities), scores(qualities), min_gain=min_gain).deploy
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     st.lists(st.tuples(st.floats(0.01, 1), st.floats(0, 1)), min_size=10, max_size=30),
     st.randoms(use_true_random=False),
@@ -305,7 +306,7 @@ def test_the_order_of_the_prompts_does_not_matter(pairs, shuffler: random.Random
     assert again.model_copy(update={"differences": ()}) == verdict(old, new).model_copy(update={"differences": ()})
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(QUALITIES, QUALITIES)
 def test_what_deploys_has_a_positive_gain_and_no_reason_against_it(before, after):
     size = min(len(before), len(after))
@@ -317,7 +318,7 @@ def test_what_deploys_has_a_positive_gain_and_no_reason_against_it(before, after
         assert found.gain >= RULES.min_gain - 1e-9
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(QUALITIES, st.randoms(use_true_random=False), st.integers(1, 32))
 def test_a_later_gate_never_deploys_what_an_earlier_one_keeps(qualities, chance: random.Random, number: int):
     new = scores([min(1.0, quality * chance.uniform(0.9, 1.6)) for quality in qualities])
@@ -326,7 +327,7 @@ def test_a_later_gate_never_deploys_what_an_earlier_one_keeps(qualities, chance:
     assert earlier.deploy or not later.deploy
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(QUALITIES, st.randoms(use_true_random=False))
 def test_what_deploys_is_surely_a_gain(qualities, chance: random.Random):
     found = verdict(scores(qualities), scores([min(1.0, quality * chance.uniform(0.8, 2)) for quality in qualities]))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from made_examples import examples
 from schemathesis.checks import not_a_server_error
 from served_home import Served
 
@@ -177,7 +178,7 @@ def test_schemathesis_finds_no_server_error(served: Served) -> None:
         operation = found.ok()
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(examples(15), suppress_health_check=list(HealthCheck))
         def check(case: Any) -> None:
             response = case.call(base_url=served.url, headers=headers)
             case.validate_response(response, checks=[not_a_server_error])
