@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPlatform]:
     folder = tmp_path_factory.mktemp("platform")
     home, base = folder / "home", build_tiny_base(folder / "minute")
-    plant_small_home(home, PERSONA, base=base).database.close()
+    plant_small_home(home, PERSONA, base=base, num=200).database.close()
     with small_platform(home) as platform:
         platform.start("worker", "control")
         yield platform
