@@ -26,6 +26,7 @@ up: setup ## the whole platform on this machine: servers, worker, schedules
 	@$(BIN)/nabi up
 
 # Three files at a time on two cores: many tests wait for servers and child processes. The longest come first.
+# Hypothesis' examples are the same each time; NABI_EXAMPLES=20 looks for new ones.
 test: setup ## the tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
