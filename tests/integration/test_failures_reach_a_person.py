@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from nabi.database.tables import ProgressRow
-from nabi.integrations.local_servers import free_port, prefect_server, serving
+from nabi.integrations.local_servers import prefect_server, serving
 from nabi.settings import Settings
 from nabi.wiring import Platform
 

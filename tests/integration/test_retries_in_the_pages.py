@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 from nabi.integrations.credentials import load_or_create_credentials
-from nabi.integrations.local_servers import free_port, prefect_server, serving
+from nabi.integrations.local_servers import prefect_server, serving
 from nabi.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

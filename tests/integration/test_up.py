@@ -20,13 +20,14 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
+from ports import free_port
 from prefect.client.base import PrefectHttpxSyncClient
 from sqlalchemy import create_engine, inspect
 from waiting import PATIENCE_S, wait_for
 
 from flows.deployments import run_command
 from flows.work_pool import DEPLOYMENTS, LOOP, LOW, NORMAL, POOL, QUEUES, SLOTS, UPKEEP
-from nabi.integrations.local_servers import free_port, port_is_taken
+from nabi.integrations.local_servers import port_is_taken
 from nabi.integrations.running import processes_of
 from nabi.settings import Settings
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 
 from nabi.integrations.credentials import USER, load_or_create_credentials
-from nabi.integrations.local_servers import Server, free_port, is_ready, mlflow_server, prefect_server, stop
+from nabi.integrations.local_servers import Server, is_ready, mlflow_server, prefect_server, stop
 from nabi.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ports import free_port
 from waiting import wait_until
 
 from nabi.conversations.records import Consent, Conversation, Message
-from nabi.integrations.local_servers import free_port, is_ready, prefect_server
+from nabi.integrations.local_servers import is_ready, prefect_server
 from nabi.integrations.running import forget_up, mark, note_up, only_one
 from nabi.settings import Settings
 from nabi.wiring import Platform

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import importlib
 import resource
-import socket
 import sqlite3
 import tempfile
 import urllib.request
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from nabi import errors
 from nabi.error_kinds import RULES, TREATMENT, Kind, explanation, is_worth_another_try, kind_of
@@ -21,9 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def nobody_listens() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def no_server_for_httpx() -> None:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from nabi.cli.look import _platform, _training_plan
 from nabi.errors import NabiError
-from nabi.integrations.local_servers import free_port
 from nabi.integrations.running import MARK, forget_up, note_up, only_one
 from nabi.settings import Settings
 from nabi.training import plan
