@@ -42,7 +42,7 @@ PERSONAS = ("bot", "guide", "past", "punctual")
 WITHIN_SECONDS = 60.0
 WORKER_LOOKS = 2.0
 # A machine that does other work too is not what this is about: everything may take so many times longer.
-PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "6"))
+PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "3"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * 3600 if IS_LONG else 3600)]
 

@@ -24,7 +24,7 @@ from nabi.wiring import Platform
 
 PERSONAS = ("bot", "guide", "hana")
 WINDOWS = 2  # of each
-PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "6"))
+PATIENCE = float(os.environ.get("NABI_TEST_PATIENCE", "3"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
