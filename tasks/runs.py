@@ -271,20 +271,24 @@ class RunBook:
         # A crash that is recorded but whose run was not yet put back is the one that is being decided on.
         personas = frozenset(asked or self._everybody())
         steps = tuple(step for at, step in crashes if not (state.type == StateType.CRASHED and at == state.timestamp))
+        created = in_utc(run.created or state.timestamp)
+        backfilled = BACKFILLED in run.tags
+        # A past window is asked for at once, even where its run is made in a hold: Prefect takes the hold's end for it.
+        due = in_utc(run.expected_start_time) if run.expected_start_time and not backfilled else None
         return Run(
             id=str(run.id),
             kind=self._kind(run),
             state=cast(RunState, state.type.value.lower()),
             state_name=state.name or state.type.value,
             since=in_utc(state.timestamp),
-            due=in_utc(run.expected_start_time or state.timestamp),
-            created=in_utc(run.created or state.timestamp),
+            due=due or created,
+            created=created,
             next_try=in_utc(run.next_scheduled_start_time) if run.next_scheduled_start_time else None,
             queue=run.work_queue_name or "normal",
             by_schedule=run.auto_scheduled,
             deployed=run.deployment_id is not None,
             replaceable=run.auto_scheduled and as_of is None,
-            backfilled=BACKFILLED in run.tags,
+            backfilled=backfilled,
             personas=personas,
             whom=", ".join(asked) if asked else "every persona",
             as_of=_moment(as_of),

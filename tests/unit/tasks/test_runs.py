@@ -18,7 +18,7 @@ from nabi.registry.leases import Lease, Leases, run_lease
 from nabi.resources.processes import ProcessId
 from nabi.settings import Settings
 from nabi.wiring import Platform
-from tasks.runs import RunBook
+from tasks.runs import BACKFILLED, RunBook
 
 NOW = datetime(2026, 7, 1, 3, tzinfo=UTC)
 FLOW, DEPLOYMENT = uuid4(), uuid4()
@@ -72,6 +72,14 @@ def test_a_windows_end_is_read_however_it_is_written_and_nonsense_stops_nothing(
     run = seen(platform, flow_run(parameters={"persona_ids": ["hana"], "as_of": told}))
     assert run is not None
     assert run.as_of == as_of
+
+
+def test_a_past_window_that_was_queued_in_a_hold_is_due_at_once(platform: Platform) -> None:
+    later = NOW + timedelta(minutes=5)
+    for tags, due in (([BACKFILLED], NOW), ([], later)):
+        run = seen(platform, flow_run(expected_start_time=later, tags=tags))
+        assert run is not None
+        assert run.due == due
 
 
 def test_only_a_schedules_run_without_a_window_of_its_own_may_be_replaced(platform: Platform) -> None:
